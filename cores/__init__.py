@@ -1,0 +1,1 @@
+"""Networks: the integer graph, import, folding, the streaming top and its emission."""

@@ -1,0 +1,126 @@
+"""Add up the lanes' partial sums, which arrive windows apart, and the bias."""
+import numpy as np
+from amaranth import Cat, Module, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from .check import positive
+from .dot import sums_layout
+from .rom import Rom, pack
+from .stream import channels_of_way
+
+__all__ = ["Accumulator", "totals_layout"]
+
+
+def totals_layout(width, ways):
+    """One total of each way; ``last`` ends an output pixel."""
+    return data.StructLayout({"sums": sums_layout(width, ways), "last": 1})
+
+
+class Accumulator(wiring.Component):
+    """Add up the sums of several lanes, and a bias for each filter.
+
+    Each lane has a queue of partial sums ``windows`` output pixels deep, so that lanes that finish
+    a pass early go on with the next ones. One transfer per cycle; ``latency`` cycles from the sum
+    that completes a total to that total. ``i.ready`` depends on registers only.
+
+    Parameters
+    ----------
+    lanes : int
+        Lanes.
+    sum_width : int
+        Bits of a lane's sum.
+    bias : array of int (filters)
+        Added to the filters' totals.
+    width : int
+        Bits that hold every total.
+    ways : int
+        Sums per transfer.
+    windows : int
+        Output pixels that lanes may be apart.
+
+    Members
+    -------
+    i : In(stream.Signature(sums_layout(sum_width, ways))).array(lanes)
+        Sums of each lane, filters in rising order.
+    o : Out(stream.Signature(totals_layout(width, ways)))
+        Totals, filters in rising order; garbage in the ways beyond the last filter.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter is out of its range, or a bias has more bits than ``width``.
+    """
+
+    def __init__(self, *, lanes, sum_width, bias, width, ways=1, windows=4):
+        self.lanes, self.sum_width = positive("Lanes", lanes), positive("Sum width", sum_width)
+        self.width, self.ways = positive("Width", width), positive("Ways", ways)
+        self.windows = positive("Windows", windows)
+        self.bias = np.asarray(bias, np.int64)
+        if self.bias.min() < -(1 << (width - 1)) or self.bias.max() >= 1 << (width - 1):
+            raise ValueError(f"Biases must have {width} bits, not range from "
+                             f"{self.bias.min()} to {self.bias.max()}")
+        self.words = channels_of_way(len(self.bias), ways)      # transfers per output pixel
+        super().__init__({
+            "i": In(stream.Signature(sums_layout(sum_width, ways))).array(lanes),
+            "o": Out(stream.Signature(totals_layout(width, ways)))})
+
+    @property
+    def latency(self):
+        return 4 + (self.lanes - 1).bit_length()
+
+    def elaborate(self, platform):
+        m = Module()
+        bits = max(1, bits_for(self.windows * self.words - 1))
+        head = Signal(bits)
+        en, pop = Signal(), Signal()
+        rows, waiting = [], []
+        for n, lane in enumerate(self.i):
+            m.submodules[f"queue_{n}"] = memory = Memory(
+                shape=self.sum_width * self.ways, depth=1 << bits, init=[])
+            write, read = memory.write_port(), memory.read_port()
+            tail, level = Signal(bits, name=f"tail_{n}"), Signal(bits + 1, name=f"level_{n}")
+            m.d.comb += [lane.ready.eq(~level[-1]), write.en.eq(lane.valid & lane.ready),
+                         write.addr.eq(tail), write.data.eq(Cat(*lane.payload)),
+                         read.addr.eq(head), read.en.eq(en)]
+            m.d.sync += [tail.eq(tail + write.en), level.eq(level + write.en - pop)]
+            waiting.append(level != 0)
+            rows.append([read.data.word_select(w, self.sum_width).as_signed() for w in range(self.ways)])
+        m.d.comb += [en.eq(~self.o.valid | self.o.ready), pop.eq(en & Cat(waiting).all())]
+        m.d.sync += head.eq(head + pop)
+
+        filled = max(1, self.words * self.ways)
+        bias = np.zeros(filled, np.int64)
+        bias[:len(self.bias)] = self.bias
+        m.submodules.bias = biases = Rom(
+            self.width * self.ways, pack(bias.reshape(self.words, self.ways), self.width))
+        number = Signal(range(max(2, self.words)))
+        valid, last = Signal(), Signal(reset_less=True)
+        m.d.comb += [biases.address.eq(number), biases.en.eq(en)]
+        with m.If(en):
+            m.d.sync += [valid.eq(pop), last.eq(number == self.words - 1)]
+        with m.If(pop):
+            m.d.sync += number.eq(number + 1)
+            with m.If(number == self.words - 1):
+                m.d.sync += number.eq(0)
+
+        rows.append([biases.data.word_select(w, self.width).as_signed() for w in range(self.ways)])
+        while len(rows) > 1:                    # a tree with a register after every level
+            level = []
+            for a, b in zip(rows[::2], rows[1::2] + [None]):
+                level.append([])
+                for w in range(self.ways):
+                    total = Signal(signed(self.width), reset_less=True)
+                    with m.If(en):
+                        m.d.sync += total.eq(a[w] if b is None else a[w] + b[w])
+                    level[-1].append(total)
+            rows = level
+            after_valid, after_last = Signal(), Signal(reset_less=True)
+            with m.If(en):
+                m.d.sync += [after_valid.eq(valid), after_last.eq(last)]
+            valid, last = after_valid, after_last
+        m.d.comb += [self.o.valid.eq(valid), self.o.payload.last.eq(last),
+                     Cat(*self.o.payload.sums).eq(Cat(*rows[0]))]
+        return m

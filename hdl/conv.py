@@ -1,0 +1,135 @@
+"""A convolution stage: window, dot products, accumulator and requantization."""
+import numpy as np
+from amaranth import Module, Shape
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .accumulator import Accumulator
+from .check import positive
+from .dot import SparseDot
+from .requantize import Requantize
+from .stream import PixelSignature, connect_pixels, connect_streams
+from .window import Window
+
+__all__ = ["Conv", "signed_bits"]
+
+
+def signed_bits(low, high):
+    """Bits of the narrowest signed number that holds ``low`` to ``high``."""
+    return max(int(low) ^ (int(low) >> 63), int(high) ^ (int(high) >> 63), 1).bit_length() + 1
+
+
+class Conv(wiring.Component):
+    """Convolve a sparse feature map, spending multiplier cycles on its non-zeros only.
+
+    ``lanes * row_lanes * pes`` multipliers. An output pixel takes, for each of its
+    ``ceil(filters / pes)`` passes, the largest of: the non-zeros of its busiest lane, the taps inside
+    the map of that lane, and ``pes / out_ways``; lanes may run ``windows`` output pixels apart. All
+    widths are exact bounds for the given weights and input range. A fully connected layer is a
+    kernel as large as the map.
+
+    Parameters
+    ----------
+    shape : shape-like
+        Stored input activation.
+    low, high : int
+        Range of the input's stored values; ``low <= 0 <= high``.
+    walk : Walk
+        Map, kernel, stride, dilation and padding.
+    weights : array of int (filters, kernel height, kernel width, channels)
+        From -2**(weight_width-1) to 2**(weight_width-1) - 1.
+    bias : array of int (filters)
+        Added to the sums.
+    weight_width : int
+        2 to 16 bits.
+    multiplier, shift, out_low, out_high, out_shape
+        Requantization, see :class:`~hdl.requantize.Requantize`.
+    pes, lanes, row_lanes : int
+        Processing elements per lane, channel lanes and row lanes.
+    ways, out_ways : int
+        Ways of the input, which divide ``lanes``, and of the output, which divide ``pes``.
+    windows, slots : int
+        See :class:`~hdl.window.Window`.
+    keep_zeros : bool
+        The dense engine: zeros are stored, multiplied and sent.
+    family : str
+        See :class:`~hdl.mac.MacArray`.
+
+    Members
+    -------
+    i : In(PixelSignature(shape, channels=channels, ways=ways))
+    o : Out(PixelSignature(out_shape, channels=filters, ways=out_ways))
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter is out of its range.
+    """
+
+    def __init__(self, shape, *, low, high, walk, weights, bias, weight_width, multiplier, shift,
+                 out_low, out_high, out_shape, pes, lanes=1, row_lanes=1, ways=1, out_ways=1,
+                 windows=4, slots=None, keep_zeros=False, family="behavioural"):
+        weights, bias = np.asarray(weights, np.int64), np.asarray(bias, np.int64)
+        if weights.ndim != 4 or weights.shape[1:3] != walk.kernel:
+            raise ValueError(f"Weights must be of shape (filters, {walk.kernel[0]}, {walk.kernel[1]}, "
+                             f"channels), not {weights.shape}")
+        if bias.shape != weights.shape[:1]:
+            raise ValueError(f"Biases must be {len(weights)}, one per filter, not {bias.shape}")
+        if positive("PEs", pes) > len(weights):
+            raise ValueError(f"PEs must be at most the {len(weights)} filters, not {pes}")
+        self.shape, self.out_shape = Shape.cast(shape), Shape.cast(out_shape)
+        filters, _, _, channels = weights.shape
+        self.window = Window(
+            shape, walk=walk, channels=channels, ways=ways, lanes=lanes, row_lanes=row_lanes,
+            passes=-(-filters // pes), windows=windows, slots=slots, keep_zeros=keep_zeros)
+
+        # Exact bounds: a lane's sums, and totals with the bias, which may not be reached meanwhile.
+        per_lane = []
+        for n in range(lanes * row_lanes):
+            row, lane = divmod(n, lanes)
+            per_lane.append(weights[:, row::row_lanes, :, lane::lanes].reshape(filters, -1))
+        bounds = [reach(w, low, high) for w in per_lane]
+        sum_width = max(signed_bits(least.min(), most.max()) for least, most in bounds)
+        total_low = sum(least for least, _ in bounds) + bias
+        total_high = sum(most for _, most in bounds) + bias
+        width = max(signed_bits(total_low.min(), total_high.max()),
+                    signed_bits(bias.min(), bias.max()), sum_width)
+
+        self.dots = [SparseDot(shape, weights=w, weight_width=weight_width, pes=pes,
+                               sum_width=sum_width, ways=out_ways, depth=self.window.depth,
+                               family=family) for w in per_lane]
+        self.accumulator = Accumulator(
+            lanes=len(self.dots), sum_width=sum_width, bias=bias, width=width, ways=out_ways,
+            windows=windows)
+        self.requantize = Requantize(
+            width=width, multiplier=multiplier, shift=shift, low=out_low, high=out_high,
+            shape=out_shape, ways=out_ways, keep_zeros=keep_zeros)
+        super().__init__({
+            "i": In(PixelSignature(shape, channels=channels, ways=ways)),
+            "o": Out(PixelSignature(out_shape, channels=filters, ways=out_ways))})
+
+    @property
+    def multipliers(self):
+        """Multipliers of the dot products."""
+        return len(self.dots) * self.dots[0].pes
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.window = self.window
+        m.submodules.accumulator = self.accumulator
+        m.submodules.requantize = self.requantize
+        connect_pixels(m, wiring.flipped(self.i), self.window.i)
+        for n, dot in enumerate(self.dots):
+            m.submodules[f"dot_{n}"] = dot
+            connect_streams(m, self.window.o[n], dot.i)
+            connect_streams(m, dot.o, self.accumulator.i[n])
+        connect_streams(m, self.accumulator.o, self.requantize.i)
+        connect_pixels(m, self.requantize.o, wiring.flipped(self.o))
+        return m
+
+
+def reach(weights, low, high):
+    """Least and greatest sum of each row of ``weights`` times activations from ``low`` to ``high``."""
+    positive_part, negative_part = np.maximum(weights, 0).sum(1), np.minimum(weights, 0).sum(1)
+    return (positive_part * low + negative_part * high,
+            positive_part * high + negative_part * low)

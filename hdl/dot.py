@@ -1,0 +1,138 @@
+"""The sparse dot-product engine: every activation meets the weights of P filters at once."""
+import numpy as np
+from amaranth import Cat, Module, Mux, Shape, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .check import between, positive
+from .lane import product_layout
+from .mac import MacArray
+from .rom import Rom, pack
+
+__all__ = ["SparseDot", "sums_layout"]
+
+
+def sums_layout(width, ways):
+    """One sum of each way."""
+    return data.ArrayLayout(signed(width), ways)
+
+
+class SparseDot(wiring.Component):
+    """Multiply each non-zero by the weights of P filters, and accumulate over a pass.
+
+    One product per cycle for each processing element (PE), without a gap between passes, as long as
+    a pass takes at least ``pes / ways`` cycles: that is how long its sums take to drain. The engine
+    freezes as a whole when a pass ends before the sums of the one before are drained.
+    ``i.ready`` depends combinationally on ``o.ready``.
+
+    Filter f is computed in pass ``f // pes`` by PE ``f % pes``. Each transfer of ``o`` carries the
+    sums of filters ``t * ways`` to ``t * ways + ways - 1``, window after window in rising ``t``.
+
+    Parameters
+    ----------
+    shape : shape-like
+        Activation, 2 to 17 bits.
+    weights : array of int (filters, addresses)
+        Weights that the product at each address of a pass takes, as the window numbers them.
+    weight_width : int
+        Bits of a signed weight, 2 to 16.
+    pes : int
+        Processing elements; a multiple of ``ways``.
+    sum_width : int
+        Bits that hold every sum of a pass.
+    ways : int
+        Sums drained per cycle.
+    family : str
+        Multiply-accumulate primitive, see :class:`~hdl.mac.MacArray`.
+
+    Members
+    -------
+    i : In(stream.Signature(product_layout(shape, passes * addresses)))
+    o : Out(stream.Signature(sums_layout(sum_width, ways)))
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter is out of its range, or a weight has more bits.
+    """
+
+    def __init__(self, shape, *, weights, weight_width, pes, sum_width, ways=1, depth=None,
+                 family="behavioural"):
+        self.shape, self.weights = Shape.cast(shape), weights
+        self.weight_width = between("Weight width", weight_width, 2, 16)
+        self.pes, self.ways, self.family = positive("PEs", pes), positive("Ways", ways), family
+        self.sum_width = positive("Sum width", sum_width)
+        if pes % ways:
+            raise ValueError(f"PEs must be a multiple of the {ways} ways, not {pes}")
+        limit = 1 << (weight_width - 1)
+        if weights.min() < -limit or weights.max() >= limit:
+            raise ValueError(f"Weights must have {weight_width} bits, not range from "
+                             f"{weights.min()} to {weights.max()}")
+        self.filters, self.addresses = weights.shape
+        self.passes = -(-self.filters // pes)
+        depth = self.passes * self.addresses if depth is None else depth
+        super().__init__({
+            "i": In(stream.Signature(product_layout(shape, depth))),
+            "o": Out(stream.Signature(sums_layout(sum_width, ways)))})
+
+    @property
+    def words(self):
+        """Weight memory: the weights of all PEs, at address ``pass * addresses + address``."""
+        padded = np.zeros((self.passes * self.pes, self.addresses), np.int64)
+        padded[:self.filters] = self.weights
+        return pack(padded.reshape(self.passes, self.pes, self.addresses).transpose(0, 2, 1)
+                    .reshape(-1, self.pes), self.weight_width)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.rom = rom = Rom(self.pes * self.weight_width, self.words)
+        m.submodules.mac = mac = MacArray(
+            pes=self.pes, ways=self.ways, shape=self.shape, weight_width=self.weight_width,
+            sum_width=self.sum_width, family=self.family)
+
+        # Everything moves in step; a bubble is a product with value 0 that begins nothing.
+        en = Signal()
+        value, weights = [Signal(self.shape, name=f"value_{n}") for n in range(2)], Signal(rom.width)
+        begins = Signal(init=1)                     # the next product is the first of its pass
+        first = [Signal(name=f"first_{n}") for n in range(2)]
+        ends = [Signal(2, name=f"end_{n}") for n in range(2 + mac.latency)]     # last, final
+        taken = self.i.valid
+        m.d.comb += [
+            self.i.ready.eq(en), rom.address.eq(self.i.payload.address), rom.en.eq(en),
+            mac.en.eq(en), mac.value.eq(value[1]), mac.weights.eq(weights), mac.first.eq(first[1]),
+        ]
+        with m.If(en):
+            m.d.sync += [
+                value[0].eq(Mux(taken, self.i.payload.value, 0)), value[1].eq(value[0]),
+                weights.eq(rom.data),
+                first[0].eq(taken & begins), first[1].eq(first[0]),
+                ends[0].eq(Mux(taken, Cat(self.i.payload.last, self.i.payload.final), 0)),
+                *(after.eq(before) for before, after in zip(ends, ends[1:])),
+            ]
+            with m.If(taken):
+                m.d.sync += begins.eq(self.i.payload.last)
+        self._drain(m, mac, en, *ends[-1])
+        return m
+
+    def _drain(self, m, mac, en, end, final):
+        """Hold a pass's sums and send them ``ways`` at a time while the next pass accumulates."""
+        words = self.pes // self.ways
+        rest = -(-(self.filters - (self.passes - 1) * self.pes) // self.ways)   # of the last pass
+        full, short = Signal(), Signal()
+        step, done = Signal(), Signal()
+        number = Signal(range(words))
+        m.d.comb += [
+            step.eq(full & (~self.o.valid | self.o.ready)),
+            done.eq(step & (number == Mux(short, rest - 1, words - 1))),
+            en.eq(~end | ~full | done),
+            mac.end.eq(end), mac.hold.eq(end & en), mac.select.eq(number), mac.drain_en.eq(step),
+            Cat(*self.o.payload).eq(Cat(*mac.sums)),
+        ]
+        with m.If(~self.o.valid | self.o.ready):
+            m.d.sync += self.o.valid.eq(full)
+        with m.If(step):
+            m.d.sync += number.eq(Mux(done, 0, number + 1))
+        with m.If(mac.hold):
+            m.d.sync += [full.eq(1), short.eq(final)]
+        with m.Elif(done):
+            m.d.sync += full.eq(0)

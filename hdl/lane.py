@@ -1,0 +1,194 @@
+"""One lane of a window: its share of the stored lists, streamed one non-zero per cycle."""
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from .pitch import Pitch
+from .stepper import pass_layout, wrapped
+from .stream import Queue, connect_streams
+
+__all__ = ["WindowLane", "product_layout"]
+
+
+def product_layout(shape, depth):
+    """One multiplication: ``value`` with the weights at ``address``.
+
+    ``last`` ends a pass, ``final`` the last pass of a window. A pass without any non-zero is one
+    product with value 0.
+    """
+    return data.StructLayout({"value": shape, "address": range(max(2, depth)), "last": 1, "final": 1})
+
+
+class WindowLane(wiring.Component):
+    """Store lists of non-zeros in a ring, and replay those under each pass of a window.
+
+    It looks up one tap per cycle and streams one non-zero per cycle, the two decoupled by a short
+    queue; taps without any non-zero cost a lookup only. Three cycles pass between a list's lookup
+    and its first product. ``o`` depends on registers only; ``o.ready`` gates the lane's reading.
+
+    Parameters
+    ----------
+    shape : shape-like
+        Stored activation.
+    channels : int
+        Channels of this lane.
+    layout : data.StructLayout
+        Passes, see :func:`~hdl.stepper.pass_layout`.
+    slots : int
+        Pixel slots of the ring.
+    kernel : (int, int)
+        Kernel rows and columns that this lane visits.
+    steps : (int, int)
+        Slots from one tap to the next, vertically and horizontally.
+    passes, ahead : int
+        Passes over each window; passes that the lane's queue holds.
+    by_channel : bool
+        Address by channel only, for reductions over each channel.
+    depth : int
+        Range of addresses of ``o``.
+
+    Members
+    -------
+    write : In(1)
+        Store ``value`` as the next non-zero of the pixel in ``slot``, at ``channel``.
+    close : In(1)
+        That pixel is complete (after this cycle's write).
+    done : Out(1)
+        All lists of a window have been read.
+    i : In(stream.Signature(layout))
+        Passes.
+    o : Out(stream.Signature(product_layout(shape, depth)))
+        Products.
+    """
+
+    def __init__(self, shape, *, channels, layout, slots, kernel, steps, passes, ahead, by_channel,
+                 depth):
+        self.shape, self.channels, self.layout = shape, channels, layout
+        self.slots, self.kernel, self.steps, self.ahead = slots, kernel, steps, ahead
+        self.by_channel = by_channel
+        self._ring = Pitch(channels, slots)
+        self._weights = Pitch(channels, 1 if by_channel else kernel[0] * kernel[1] * passes)
+        super().__init__({
+            "write": In(1), "close": In(1), "slot": In(range(slots)), "value": In(shape),
+            "channel": In(range(max(2, channels))), "done": Out(1),
+            "i": In(stream.Signature(layout)), "o": Out(stream.Signature(product_layout(shape, depth)))})
+
+    def elaborate(self, platform):
+        m = Module()
+        counts = self._store(m)
+        m.submodules.passes = passes = Queue(self.layout, depth=self.ahead)
+        connect_streams(m, wiring.flipped(self.i), passes.i)
+        lists = self._look_up(m, passes.o, counts)
+        self._read(m, lists)
+        return m
+
+    def _store(self, m):
+        """Ring of lists and memory of their lengths; returns the latter's read port."""
+        word = data.StructLayout({"value": self.shape, "channel": range(max(2, self.channels))})
+        m.submodules.ring = ring = Memory(shape=word, depth=self._ring.depth, init=[])
+        m.submodules.counts = lengths = Memory(shape=range(self.channels + 1), depth=self.slots, init=[])
+        place, count = ring.write_port(), lengths.write_port()
+        stored = Signal(range(self.channels + 1))    # of the pixel that is arriving
+        m.d.comb += [
+            place.addr.eq(self._ring.word(self._ring.base(self.slot), stored)), place.en.eq(self.write),
+            place.data.value.eq(self.value), place.data.channel.eq(self.channel),
+            count.addr.eq(self.slot), count.en.eq(self.close), count.data.eq(stored + self.write),
+        ]
+        m.d.sync += stored.eq(Mux(self.close, 0, stored + self.write))
+        self._words = ring.read_port()
+        return lengths.read_port()
+
+    def _look_up(self, m, passes, counts):
+        """Step over the taps of each pass and queue their lists, the empty ones left out."""
+        slots, (vertical, horizontal) = self.slots, self.steps
+        slot, row_slot = Signal(range(slots)), Signal(range(slots))
+        tap, row_tap = Signal.like(passes.payload.tap), Signal.like(passes.payload.tap)
+        columns = Signal.like(passes.payload.columns)
+        columns_left, rows_left = Signal.like(columns), Signal.like(passes.payload.rows)
+        active, empty, final = Signal(), Signal(), Signal()
+
+        step, row_end, end = Signal(), Signal(), Signal()
+        m.d.comb += [row_end.eq(columns_left == 0), end.eq(row_end & (rows_left == 0)),
+                     passes.ready.eq(~active | (step & end))]
+        next_slot = wrapped(m, Mux(row_end, row_slot, slot)
+                            + Mux(row_end, vertical % slots, horizontal % slots), slots, name="next_slot")
+        next_tap = Mux(row_end, row_tap, tap) + Mux(row_end, self.kernel[1], 1)
+        with m.If(passes.ready):
+            m.d.sync += [
+                active.eq(passes.valid), empty.eq(passes.payload.empty), final.eq(passes.payload.final),
+                slot.eq(passes.payload.slot), row_slot.eq(passes.payload.slot),
+                tap.eq(passes.payload.tap), row_tap.eq(passes.payload.tap),
+                columns.eq(passes.payload.columns),
+                columns_left.eq(Mux(passes.payload.empty, 0, passes.payload.columns)),
+                rows_left.eq(Mux(passes.payload.empty, 0, passes.payload.rows)),
+            ]
+        with m.Elif(step):
+            m.d.sync += [slot.eq(next_slot), tap.eq(next_tap), columns_left.eq(columns_left - 1)]
+            with m.If(row_end):
+                m.d.sync += [row_slot.eq(next_slot), row_tap.eq(next_tap), columns_left.eq(columns),
+                             rows_left.eq(rows_left - 1)]
+
+        # The tap whose length is being read.
+        found = Signal()
+        found_slot, found_tap = Signal.like(slot, reset_less=True), Signal.like(tap, reset_less=True)
+        found_end, found_final, found_empty = (Signal(reset_less=True) for _ in range(3))
+        found_taken = Signal()
+        m.d.comb += [step.eq(active & (~found | found_taken)), counts.addr.eq(slot), counts.en.eq(step)]
+        with m.If(~found | found_taken):
+            m.d.sync += found.eq(active)
+        with m.If(step):
+            m.d.sync += [found_slot.eq(slot), found_tap.eq(tap), found_end.eq(end),
+                         found_final.eq(final & end), found_empty.eq(empty)]
+
+        # The newest list waits until it is known whether it is the last of its pass, so that the
+        # mark of a pass's end never costs a product of its own.
+        layout = data.StructLayout({
+            "base": self._ring.base_shape, "weights": self._weights.base_shape,
+            "count": range(self.channels + 1), "last": 1, "final": 1})
+        m.submodules.lists = lists = Queue(layout, depth=4)
+        held = Signal()
+        filled, close, load = Signal(), Signal(), Signal()
+        newest = Signal(layout, reset_less=True)
+        m.d.comb += [
+            filled.eq((counts.data != 0) & ~found_empty),
+            lists.i.payload.eq(newest),
+            lists.i.valid.eq(held & (newest.last | (found & filled))),
+            close.eq(found & ~filled & found_end & held & ~newest.last),
+            load.eq(found & (filled | (found_end & ~close)) & (~held | (lists.i.valid & lists.i.ready))),
+            found_taken.eq(load | close | (~filled & ~found_end)),
+        ]
+        with m.If(load):
+            m.d.sync += [
+                newest.base.eq(self._ring.base(found_slot)),
+                newest.weights.eq(0 if self.by_channel else self._weights.base(found_tap)),
+                newest.count.eq(Mux(found_empty, 0, counts.data)),
+                newest.last.eq(found_end), newest.final.eq(found_final)]
+        with m.Elif(close):
+            m.d.sync += [newest.last.eq(1), newest.final.eq(found_final)]
+        m.d.sync += held.eq(load | (held & ~(lists.i.valid & lists.i.ready)))
+        return lists.o
+
+    def _read(self, m, lists):
+        """Stream the lists' non-zeros with their weight addresses."""
+        words, entry = self._words, lists.payload
+        go, number, end = Signal(), Signal(range(max(2, self.channels))), Signal()
+        m.d.comb += [
+            go.eq(~self.o.valid | self.o.ready),
+            end.eq(number + 1 >= entry.count),
+            words.addr.eq(self._ring.word(entry.base, number)), words.en.eq(go),
+            lists.ready.eq(go & end),
+            self.done.eq(lists.valid & lists.ready & entry.final),
+        ]
+        valid, last, final = Signal(), Signal(reset_less=True), Signal(reset_less=True)
+        nothing, weights = Signal(reset_less=True), Signal.like(entry.weights, reset_less=True)
+        with m.If(go):
+            m.d.sync += [
+                number.eq(Mux(lists.valid & ~end, number + 1, 0)),
+                valid.eq(lists.valid), last.eq(entry.last & end), final.eq(entry.final & end),
+                nothing.eq(entry.count == 0), weights.eq(entry.weights),
+                self.o.valid.eq(valid), self.o.payload.last.eq(last), self.o.payload.final.eq(final),
+                self.o.payload.value.eq(Mux(nothing, 0, words.data.value)),
+                self.o.payload.address.eq(self._weights.word(weights, words.data.channel)),
+            ]
+        return m

@@ -1,0 +1,194 @@
+"""The multiply-accumulate array: one activation meets P weights, and P sums are held and drained."""
+from amaranth import Module, Mux, Shape, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .check import between, positive
+from .dsp48e2 import LANE, Dsp48e2Macs, packs
+
+__all__ = ["FAMILIES", "MacArray", "dsp_count", "pick"]
+
+FAMILIES = ("behavioural", "dsp48e2")
+
+
+def dsp_count(*, pes, ways, shape, weight_width, sum_width, family):
+    """DSP blocks that a :class:`MacArray` of these parameters takes."""
+    if family == "dsp48e2" and packs(shape, weight_width, sum_width):
+        return ways * -(-(pes // ways) // 2)
+    return pes
+
+
+def pick(items, index):
+    """The entry ``index`` of a list of values, as a tree of two-input multiplexers.
+
+    Indexing an Array would become a priority chain, one comparator per entry.
+    """
+    if len(items) == 1:
+        return items[0]
+    halved = [Mux(index[0], b, a) for a, b in zip(items[0::2], items[1::2], strict=False)]
+    return pick(halved + items[2 * len(halved):], index[1:])
+
+
+class BehaviouralMacs(wiring.Component):
+    """P multipliers with their accumulators in plain Amaranth, for any family.
+
+    The form matters to Yosys: ``acc <= Mux(first, 0, acc) + m`` and registers that share one clock
+    enable go into one DSP48E1 per multiplier whole, whereas loading in one branch of an ``If`` and
+    adding in the other leaves the adder and the accumulator in LUTs and flip-flops. The operand
+    registers of the activation are shared, and still packed into every block.
+
+    Parameters and members as of :class:`~hdl.dsp48e2.Dsp48e2Macs`, whose twin it is.
+    """
+
+    pairs = ()      # every total stands for itself
+
+    def __init__(self, *, pes, shape, weight_width, sum_width):
+        self.weight_width, self.sum_width = weight_width, sum_width
+        super().__init__({
+            "en": In(1), "value": In(shape), "weights": In(pes * weight_width), "first": In(1),
+            "totals": Out(signed(sum_width)).array(pes)})
+
+    def elaborate(self, platform):
+        m, accs = Module(), []
+        with m.If(self.en):
+            first = _delayed(m, self.first, 3)
+            value = _delayed(m, self.value, 2)
+            for n, total in enumerate(self.totals):
+                weight = self.weights.word_select(n, self.weight_width).as_signed()
+                weight = _delayed(m, weight, 2)
+                product = _delayed(m, value * weight, 1)
+                acc = Signal(signed(self.sum_width), reset_less=True)
+                m.d.sync += acc.eq(Mux(first, 0, acc) + product)
+                accs.append(acc)
+        m.d.comb += [total.eq(acc) for total, acc in zip(self.totals, accs, strict=True)]
+        return m
+
+
+class MacArray(wiring.Component):
+    """P processing elements (PE): a multiplier, an accumulator and a hold register each.
+
+    A pass is a run of products that are summed. The product of ``value`` and the weights stands in
+    the accumulators ``latency`` enabled cycles after it was presented; ``first`` travels with it
+    and makes it replace the sum instead of adding to it, so passes follow without a gap. A product
+    with ``value`` 0 and without ``first`` changes nothing, and may fill an idle cycle. The sums of
+    a pass stand in the accumulators from ``latency`` enabled cycles after its last product until
+    the next enabled edge: there ``hold`` must be asserted. Delay an end flag by as many enabled
+    cycles and combine it with ``en``.
+
+    Held sums are drained ``ways`` at a time, ``drain_latency`` cycles with ``drain_en`` after
+    ``select``; a sum may be drained from the cycle after ``hold``. One product per PE and cycle.
+    ``sums`` depends combinationally on registers only.
+
+    Parameters
+    ----------
+    pes : int
+        Processing elements P; a multiple of ``ways``.
+    ways : int
+        Sums drained per cycle: way w drains PEs w, w + ways, w + 2 * ways, ….
+    shape : shape-like
+        Activation, 2 to 17 bits.
+    weight_width : int
+        Bits of a signed weight, 2 to 16.
+    sum_width : int
+        Bits that hold every sum of a pass as a signed number, 2 to 48. Partial sums may overflow.
+    family : str
+        ``"behavioural"`` (any FPGA) or ``"dsp48e2"`` (UltraScale and UltraScale+, two products per
+        block where they fit, see :func:`~hdl.dsp48e2.packs`). Timing is the same.
+
+    Members
+    -------
+    en : In(1)
+        Clock enable of the pipeline, the accumulators included.
+    value : In(shape)
+        Activation, common to all PEs.
+    weights : In(pes * weight_width)
+        Weight of PE p in bits ``p * weight_width`` and up.
+    first : In(1)
+        This product starts a new pass.
+    hold : In(1)
+        Copy the accumulators into the hold registers; independent of ``en``.
+    select : In(range(pes // ways))
+        Which held sum each way drains.
+    drain_en : In(1)
+        Clock enable of the output register.
+    sums : Out(data.ArrayLayout(signed(sum_width), ways))
+        Way w holds the sum of PE ``select * ways + w``.
+
+    Attributes
+    ----------
+    latency, drain_latency : int
+        See above.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter is out of its range.
+    """
+
+    latency = 4
+    drain_latency = 1
+
+    def __init__(self, *, pes, ways, shape, weight_width, sum_width, family):
+        self._pes, self._ways = positive("PEs", pes), positive("Ways", ways)
+        if pes % ways:
+            raise ValueError(f"PEs must be a multiple of the {ways} ways, not {pes!r}")
+        self._shape = Shape.cast(shape)
+        between("Activation width", self._shape.width, 2, 17)
+        self._weight_width = between("Weight width", weight_width, 2, 16)
+        self._sum_width = between("Sum width", sum_width, 2, 48)
+        if family not in FAMILIES:
+            raise ValueError(f"Family must be one of {', '.join(FAMILIES)}, not {family!r}")
+        self._family = family
+        super().__init__({
+            "en": In(1), "value": In(self._shape), "weights": In(pes * weight_width),
+            "first": In(1), "hold": In(1), "select": In(range(pes // ways)), "drain_en": In(1),
+            "sums": Out(data.ArrayLayout(signed(sum_width), ways))})
+
+    @property
+    def dsp_count(self):
+        """DSP blocks of the array."""
+        return dsp_count(pes=self._pes, ways=self._ways, shape=self._shape, family=self._family,
+                         weight_width=self._weight_width, sum_width=self._sum_width)
+
+    def elaborate(self, platform):
+        m = Module()
+        parameters = {"pes": self._pes, "shape": self._shape, "sum_width": self._sum_width,
+                      "weight_width": self._weight_width}
+        if self._family == "dsp48e2":
+            macs = Dsp48e2Macs(ways=self._ways, **parameters)
+        else:
+            macs = BehaviouralMacs(**parameters)
+        m.submodules.macs = macs
+        m.d.comb += [macs.en.eq(self.en), macs.value.eq(self.value), macs.first.eq(self.first),
+                     macs.weights.eq(self.weights)]
+
+        held = [Signal.like(total, name=f"held_{n}", reset_less=True)
+                for n, total in enumerate(macs.totals)]
+        with m.If(self.hold):
+            m.d.sync += [h.eq(total) for h, total in zip(held, macs.totals, strict=True)]
+
+        for way in range(self._ways):
+            drained = Signal(signed(self._sum_width), name=f"drained_{way}", reset_less=True)
+            with m.If(self.drain_en):
+                m.d.sync += drained.eq(pick(held[way::self._ways], self.select))
+            lows = [held[low] for low, _ in macs.pairs if low % self._ways == way]
+            if lows:
+                # A high total also counts what its low partner carried out of its lane. Taken off
+                # here, one subtractor serves the whole way.
+                carried = [low.shift_right(min(LANE, self._sum_width - 1)) for low in lows]
+                excess = Signal(carried[0].shape(), name=f"excess_{way}", reset_less=True)
+                with m.If(self.drain_en):
+                    m.d.sync += excess.eq(Mux(self.select[0], pick(carried, self.select[1:]), 0))
+                m.d.comb += self.sums[way].eq(drained - excess)
+            else:
+                m.d.comb += self.sums[way].eq(drained)
+        return m
+
+
+def _delayed(m, value, cycles):
+    """``value`` behind ``cycles`` registers, in the enabling block that is open in ``m``."""
+    for _ in range(cycles):
+        register = Signal(value.shape(), reset_less=True)
+        m.d.sync += register.eq(value)
+        value = register
+    return value

@@ -1,0 +1,58 @@
+"""Dense addressing of equal blocks: ``block * size + offset`` without a multiplier."""
+from amaranth import Cat, Signal
+from amaranth.utils import bits_for
+
+__all__ = ["Pitch", "times", "lookup"]
+
+
+def times(value, factor):
+    """``value * factor`` as shifts and adds, so that no tool spends a DSP block on it."""
+    total, shift = 0, 0
+    while factor:
+        if factor & 1:
+            digit = 2 - (factor & 3) if factor > 1 else 1      # non-adjacent form: 7 is 8 - 1
+            total = total + (value << shift) if digit > 0 else total - (value << shift)
+            factor -= digit
+        factor >>= 1
+        shift += 1
+    return total
+
+
+def lookup(m, index, table, *, name):
+    """``table[index]`` as logic; cheap where most entries are equal, as in the middle of a map."""
+    low = min(0, *table)
+    result = Signal(range(low, max(table) + 1), name=name)
+    usual = max(set(table), key=lambda value: (table.count(value), value))
+    others = {}
+    for n, value in enumerate(table):
+        if value != usual:
+            others.setdefault(value, []).append(n)
+    with m.Switch(index):
+        for value, where in sorted(others.items()):
+            with m.Case(*where):
+                m.d.comb += result.eq(value)
+        with m.Default():
+            m.d.comb += result.eq(usual)
+    return result
+
+
+class Pitch:
+    """Blocks of ``size`` words: :meth:`base` is worth a register, :meth:`word` is cheap.
+
+    With a power of two, the base is the block's number and the word's address a concatenation.
+    """
+
+    def __init__(self, size, blocks):
+        self.size = size
+        self.depth = size * blocks
+        self._dense = size & (size - 1) == 0
+        self._bits = bits_for(size - 1) if size > 1 else 0
+        self.base_shape = range(blocks if self._dense else self.depth)
+
+    def base(self, block):
+        return block if self._dense else times(block, self.size)
+
+    def word(self, base, offset):
+        if not self._dense:
+            return base + offset
+        return Cat(offset[:self._bits], base) if self._bits else base

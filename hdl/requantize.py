@@ -1,0 +1,160 @@
+"""Requantization: from sums to stored activations, where zeros are dropped."""
+import numpy as np
+from amaranth import Cat, Module, Mux, Shape, Signal, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .accumulator import totals_layout
+from .check import between, positive
+from .rom import Rom, pack
+from .stream import PixelSignature, Queue, channels_of_way, connect_streams
+
+__all__ = ["Requantize"]
+
+MULTIPLIER_BITS = 17
+
+
+class Requantize(wiring.Component):
+    """Scale, round half to even and clamp sums, and send the non-zero results as a pixel stream.
+
+    The result is ``clip(round_half_even(sum * multiplier / 2**shift), low, high)`` with a multiplier
+    and a shift for each channel, the integer arithmetic of quantized ONNX. ReLU is ``low = 0``.
+    One sum per cycle and way, ``latency`` cycles to the output. ``i.ready`` depends
+    combinationally on the queues' state only.
+
+    Parameters
+    ----------
+    width : int
+        Bits of a sum.
+    multiplier, shift : array of int (channels)
+        From 0 to 2**17 - 1, and from 0 to 63.
+    low, high : int
+        Bounds of the result; ``low <= 0 <= high``.
+    shape : shape-like
+        Stored result.
+    ways : int
+        Sums per transfer, and ways of the output.
+    keep_zeros : bool
+        Send zeros too: for the dense engine.
+    depth : int
+        Beats that each way's output queue holds.
+
+    Members
+    -------
+    i : In(stream.Signature(totals_layout(width, ways)))
+        Sums, channels in rising order; ``last`` ends a pixel.
+    o : Out(PixelSignature(shape, channels=channels, ways=ways))
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter is out of its range, or the bounds do not fit into ``shape``.
+    """
+
+    latency = 8
+
+    def __init__(self, *, width, multiplier, shift, low, high, shape, ways=1, keep_zeros=False, depth=16):
+        self.width, self.ways = positive("Width", width), positive("Ways", ways)
+        self.multiplier, self.shift = np.asarray(multiplier, np.int64), np.asarray(shift, np.int64)
+        if self.multiplier.shape != self.shift.shape or self.multiplier.ndim != 1:
+            raise ValueError(f"Multipliers and shifts must be equally many, not of shapes "
+                             f"{self.multiplier.shape} and {self.shift.shape}")
+        between("Multiplier", int(self.multiplier.min()), 0, (1 << MULTIPLIER_BITS) - 1)
+        between("Multiplier", int(self.multiplier.max()), 0, (1 << MULTIPLIER_BITS) - 1)
+        between("Shift", int(self.shift.min()), 0, 63)
+        between("Shift", int(self.shift.max()), 0, 63)
+        self.shape, self.channels = Shape.cast(shape), len(self.multiplier)
+        least = -(1 << (self.shape.width - 1)) if self.shape.signed else 0
+        self.low = between("Lower bound", low, least, 0)
+        self.high = between("Upper bound", high, 0, least + (1 << self.shape.width) - 1)
+        self.keep_zeros, self.depth = keep_zeros, positive("Depth", depth)
+        super().__init__({
+            "i": In(stream.Signature(totals_layout(width, ways))),
+            "o": Out(PixelSignature(shape, channels=self.channels, ways=ways))})
+
+    def elaborate(self, platform):
+        m = Module()
+        words = channels_of_way(self.channels, self.ways)
+        least = int(self.shift.min())
+        turn_bits = int(self.shift.max() - least).bit_length()
+        table = np.zeros((words * self.ways, 2), np.int64)
+        table[:self.channels] = np.stack([self.multiplier, self.shift - least], axis=1)
+        fields = [np.left_shift(table[:, 1], MULTIPLIER_BITS) + table[:, 0]]
+        entry = MULTIPLIER_BITS + turn_bits
+        m.submodules.scales = scales = Rom(
+            entry * self.ways, pack(fields[0].reshape(words, self.ways), entry))
+
+        en, number = Signal(), Signal(range(max(2, words)))
+        taken = Signal()
+        m.d.comb += [self.i.ready.eq(en), taken.eq(self.i.valid & en),
+                     scales.address.eq(number), scales.en.eq(en)]
+        with m.If(taken):
+            m.d.sync += number.eq(Mux(self.i.payload.last, 0, number + 1))
+
+        # valid, last and number travel beside the data.
+        stages = 6
+        valid = [Signal(name=f"valid_{n}") for n in range(stages)]
+        last = [Signal(name=f"last_{n}", reset_less=True) for n in range(stages)]
+        count = [Signal.like(number, name=f"number_{n}", reset_less=True) for n in range(stages)]
+        with m.If(en):
+            m.d.sync += [valid[0].eq(taken), last[0].eq(self.i.payload.last), count[0].eq(number)]
+            for n in range(1, stages):
+                m.d.sync += [valid[n].eq(valid[n - 1]), last[n].eq(last[n - 1]),
+                             count[n].eq(count[n - 1])]
+
+        ready = []
+        for w in range(self.ways):
+            result = self._scale(m, en, self.i.payload.sums[w],
+                                 scales.data.word_select(w, entry), least, turn_bits, w)
+            m.submodules[f"queue_{w}"] = queue = Queue(self.o.way[w].payload.shape(), depth=self.depth)
+            mine = channels_of_way(self.channels, self.ways, w)
+            closing, present = Signal(name=f"closing_{w}"), Signal(name=f"present_{w}")
+            m.d.comb += [
+                closing.eq(last[-1] if mine == words else count[-1] == mine - 1),
+                present.eq(1 if mine == words else count[-1] < mine),
+                queue.i.payload.value.eq(result), queue.i.payload.channel.eq(count[-1]),
+                queue.i.payload.last.eq(closing),
+                queue.i.valid.eq(valid[-1] & en & present
+                                 & (1 if self.keep_zeros else (result != 0) | closing)),
+            ]
+            connect_streams(m, queue.o, wiring.flipped(self.o).way[w])
+            ready.append(queue.i.ready)
+        m.d.comb += en.eq(~valid[-1] | Cat(ready).all())
+        return m
+
+    def _scale(self, m, en, total, scale, least, turn_bits, w):
+        """Six stages: operands, multiplier, product, shift, round, clamp."""
+        def register(value, name, shape=None):
+            signal = Signal(Shape.cast(shape if shape is not None else value.shape()),
+                            name=f"{name}_{w}", reset_less=True)
+            with m.If(en):
+                m.d.sync += signal.eq(value)
+            return signal
+
+        operand = register(register(total, "total"), "operand")
+        factor = register(scale[:MULTIPLIER_BITS], "factor")
+        turn = [register(scale[MULTIPLIER_BITS:], "turn_0")]
+        turn.append(register(turn[0], "turn_1"))
+        product = register(operand * factor, "product", signed(self.width + MULTIPLIER_BITS))
+
+        # Shifted by the channel's share of the shift; bits shifted out only matter as "any of them".
+        most = (1 << turn_bits) - 1
+        wide = Signal(signed(self.width + MULTIPLIER_BITS + most), name=f"wide_{w}")
+        m.d.comb += wide.eq((product << most) >> turn[1])
+        shifted = register(wide, "shifted")
+
+        point = least + most                    # bits behind the binary point
+        whole = register(shifted >> point, "whole", signed(max(2, len(shifted) - point)))
+        up = Signal(name=f"up_{w}")
+        if point:
+            half = shifted[point - 1]
+            sticky = shifted[:point - 1].any() if point > 1 else 0
+            m.d.comb += up.eq(half & (sticky | (shifted >> point)[0]))
+        up = register(up, "up", 1)
+        rounded = Signal(signed(len(whole) + 1), name=f"rounded_{w}")
+        result = Signal(self.shape, name=f"result_{w}", reset_less=True)
+        m.d.comb += rounded.eq(whole + up)
+        with m.If(en):
+            m.d.sync += result.eq(Mux(rounded < self.low, self.low,
+                                      Mux(rounded > self.high, self.high, rounded)))
+        return result

@@ -1,0 +1,165 @@
+"""Where the window stands: one walk over the map for all channel lanes that share a ring's filling."""
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .pitch import lookup
+from .stream import Queue
+from .walk import Walk
+
+__all__ = ["Stepper", "pass_layout"]
+
+IN_FLIGHT = 16      # windows between the stepper and the slowest lane's release
+
+
+def pass_layout(*, slots, taps, passes, kernel):
+    """One pass over one window.
+
+    ``slot`` holds the first tap inside the map, whose number is ``tap`` (pass * taps + tap); the
+    taps inside are ``rows`` + 1 by ``columns`` + 1, or none if ``empty``. ``final`` marks the last
+    pass of a window.
+    """
+    return data.StructLayout({
+        "slot": range(slots), "tap": range(taps * passes), "rows": range(max(2, kernel[0])),
+        "columns": range(max(2, kernel[1])), "empty": 1, "final": 1})
+
+
+class Stepper(wiring.Component):
+    """Walk a window over a ring of pixel slots, and account for its slots.
+
+    A window is stepped to as soon as its last pixel has arrived, and each pixel is freed as soon as
+    no later window reads it. One pass per cycle. ``room`` and ``o`` depend on registers only.
+
+    Parameters
+    ----------
+    walk : Walk
+        The window and its map.
+    row, rows : int
+        It visits the kernel rows ``row, row + rows, ...``.
+    slots : int
+        Pixel slots of the ring; pixel n of all pixels ever received has slot n % slots.
+    passes : int
+        Passes over each window.
+
+    Members
+    -------
+    arrived : In(1)
+        A pixel was completed in this cycle.
+    room : Out(1)
+        The slot of the pixel that is arriving is free.
+    released : In(1)
+        All lanes have read the oldest window that is in flight.
+    o : Out(stream.Signature(pass_layout(...)))
+        The passes, windows in raster order.
+    """
+
+    def __init__(self, walk, *, row, rows, slots, passes):
+        if not isinstance(walk, Walk):
+            raise TypeError(f"Walk must be a Walk, not {walk!r}")
+        if slots < walk.min_slots(rows):
+            raise ValueError(f"Slots must be at least {walk.min_slots(rows)}, not {slots!r}")
+        self.walk, self.row, self.rows, self.slots, self.passes = walk, row, rows, slots, passes
+        y, x = walk.axes(row, rows)
+        self.layout = pass_layout(slots=slots, taps=y.taps * x.taps, passes=passes,
+                                  kernel=(y.taps, x.taps))
+        super().__init__({"arrived": In(1), "room": Out(1), "released": In(1),
+                          "o": Out(stream.Signature(self.layout))})
+
+    def _advances(self, table):
+        """Split a raster table into its steps within a row and at the end of each row."""
+        frame = self.walk.height * self.walk.width
+        within = [[b - a for a, b in zip(line, line[1:])] + [0] for line in table]
+        ends = [after[0] - line[-1] for line, after in zip(table, table[1:])]
+        return within, [*ends, frame + table[0][0] - table[-1][-1]]
+
+    def elaborate(self, platform):
+        m = Module()
+        walk, slots = self.walk, self.slots
+        y, x = walk.axes(self.row, self.rows)
+        ox = Signal(range(walk.out_width))
+        oy = Signal(range(walk.out_height))
+        turn = Signal(range(self.passes))
+        row_end = Signal()
+        m.d.comb += row_end.eq(ox == walk.out_width - 1)
+
+        # Slot of the window's first tap: steps along the row, and from row to row.
+        left = [start for start, _ in x.spans]
+        top = [start for start, _ in y.spans]
+        along = [(b - a) % slots for a, b in zip(left, left[1:])] + [0]
+        down = [(b - a) * walk.width % slots for a, b in zip(top, top[1:])]
+        down.append((walk.height + top[0] - top[-1]) * walk.width % slots)
+        origin = (top[0] * walk.width + left[0]) % slots
+        slot, row_slot = Signal(range(slots), init=origin), Signal(range(slots), init=origin)
+        step = Mux(row_end, lookup(m, oy, down, name="down"), lookup(m, ox, along, name="along"))
+        next_slot = wrapped(m, Mux(row_end, row_slot, slot) + step, slots, name="next_slot")
+
+        # Pixels that have arrived beyond the one this window waits for.
+        needs = walk.needs(self.row, self.rows)
+        within, ends = self._advances(needs)
+        wait = Mux(row_end, lookup(m, oy, ends, name="wait_row"),
+                   lookup(m, ox, within[0], name="wait_column"))
+        reach = max(map(abs, [*ends, *within[0], needs[0][0] + 1]))
+        keeps = walk.keeps(self.row, self.rows)
+        limit = slots + self._skipped(needs, keeps)
+        ahead = Signal(range(-reach - 1, limit + 1), init=-needs[0][0] - 1)
+
+        # Slots that this window frees; in rows that the next row still reads it frees none.
+        within, ends = self._advances(keeps)
+        moving = next((line for line in within if any(line)), within[0])
+        moves = [int(line == moving) for line in within]
+        assert all(line == moving or not any(line) for line in within)
+        frees = Mux(row_end, lookup(m, oy, ends, name="free_row"),
+                    Mux(lookup(m, oy, moves, name="moves"),
+                        lookup(m, ox, moving, name="free_column"), 0))
+        m.submodules.freed = freed = Queue(range(max(max(ends), *moving) + 1), depth=IN_FLIGHT)
+
+        tap_row, tap_column = ([first for first, _ in axis.inside] for axis in (y, x))
+        tap = Signal(range(max(2, y.taps * x.taps * self.passes)))
+        m.d.comb += [
+            self.o.valid.eq((ahead >= 0) & freed.i.ready),
+            self.o.payload.slot.eq(slot),
+            self.o.payload.tap.eq(
+                tap + lookup(m, oy, [k * x.taps for k in tap_row], name="tap_row")
+                + lookup(m, ox, tap_column, name="tap_column")),
+            self.o.payload.rows.eq(lookup(m, oy, [max(0, n - 1) for _, n in y.inside], name="tap_rows")),
+            self.o.payload.columns.eq(
+                lookup(m, ox, [max(0, n - 1) for _, n in x.inside], name="tap_columns")),
+            self.o.payload.empty.eq(lookup(m, oy, [int(n == 0) for _, n in y.inside], name="empty_row")
+                                    | lookup(m, ox, [int(n == 0) for _, n in x.inside],
+                                             name="empty_column")),
+            self.o.payload.final.eq(turn == self.passes - 1),
+        ]
+        done = Signal()
+        m.d.comb += [done.eq(self.o.valid & self.o.ready & self.o.payload.final),
+                     freed.i.valid.eq(done), freed.i.payload.eq(frees)]
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += [turn.eq(turn + 1), tap.eq(tap + y.taps * x.taps)]
+        with m.If(done):
+            m.d.sync += [turn.eq(0), tap.eq(0), slot.eq(next_slot), ox.eq(ox + 1)]
+            with m.If(row_end):
+                m.d.sync += [ox.eq(0), row_slot.eq(next_slot),
+                             oy.eq(Mux(oy == walk.out_height - 1, 0, oy + 1))]
+        m.d.sync += ahead.eq(ahead + self.arrived - Mux(done, wait, 0))
+
+        space = Signal(range(limit + 1), init=slots + keeps[0][0])
+        m.d.comb += [self.room.eq(space != 0), freed.o.ready.eq(self.released)]
+        m.d.sync += space.eq(space - self.arrived + Mux(self.released, freed.o.payload, 0))
+        return m
+
+    def _skipped(self, needs, keeps):
+        """Most pixels freed before they arrive, because a stride or a dilation steps over them."""
+        frame = self.walk.height * self.walk.width
+        needs = [n for line in needs for n in line]
+        keeps = [k for line in keeps for k in line] + [frame + keeps[0][0]]
+        return max(keeps[0], *(k - n - 1 for n, k in zip(needs, keeps[1:])), 0)
+
+
+def wrapped(m, value, size, *, name):
+    """``value % size`` for ``value`` below ``2 * size``; free for powers of two."""
+    result = Signal(range(size), name=name)
+    if size & (size - 1) == 0:
+        m.d.comb += result.eq(value)
+    else:
+        total = Signal(range(2 * size), name=f"{name}_total")
+        m.d.comb += [total.eq(value), result.eq(Mux(total >= size, total - size, total))]
+    return result

@@ -1,0 +1,182 @@
+"""The zero-skipping sliding window."""
+from amaranth import Cat, Module, Mux, Shape, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from .check import positive
+from .lane import WindowLane, product_layout
+from .pitch import lookup
+from .stepper import IN_FLIGHT, Stepper
+from .stream import PixelSignature, channels_of_way
+from .walk import Walk
+
+__all__ = ["Window", "default_slots"]
+
+
+def default_slots(walk, *, channels=1, row_lanes=1):
+    """Pixel slots that keep a window at full speed: a row more than its kernel spans.
+
+    A kernel of one row gets a few pixels more. Rounded up to a power of two where the lists of
+    ``channels`` channels take no more 1024-word memory blocks that way.
+    """
+    least = walk.min_slots(row_lanes)
+    reach = walk.dilation[0] * (walk.kernel[0] - 1) + 1
+    slots = max(least, (reach + 1) * walk.width) if reach > 1 else least + 8
+    power = 1 << bits_for(slots - 1)
+    return power if -(-power * channels // 1024) == -(-slots * channels // 1024) else slots
+
+
+class Window(wiring.Component):
+    """Slide a window over a sparse feature map, and stream the non-zeros under it to each lane.
+
+    Arriving pixels are stored as lists of their non-zeros. For each output pixel, in raster order,
+    and each pass over it, every lane streams the non-zeros of its channels and kernel rows, with the
+    address of the weights that they meet. Zeros and padding never appear; a pass without any
+    non-zero is a single product with value 0.
+
+    One non-zero and one tap per cycle and lane. Between an arriving pixel that completes a window
+    and the window's first product pass 9 cycles. Lanes run apart by up to ``windows`` windows.
+    ``i.ready`` and ``o`` depend on registers only.
+
+    Channel ``c`` belongs to channel lane ``c % lanes`` as number ``c // lanes``; kernel row ``k`` to
+    row lane ``k % row_lanes``. Stream ``o[r * lanes + l]`` is that of channel lane ``l`` and row lane
+    ``r``. Its weight address is ``(pass * taps + tap) * channels_of_lane + number``, dense, with the
+    lane's own taps in raster order (see :meth:`addresses`).
+
+    Parameters
+    ----------
+    shape : shape-like
+        Stored activation.
+    walk : Walk
+        Map, kernel, stride, dilation and padding.
+    channels : int
+        Channels of the map.
+    ways : int
+        Ways of the input; divides ``lanes``.
+    lanes : int
+        Channel lanes; at most ``channels``.
+    row_lanes : int
+        Row lanes; at most the kernel's rows. Each holds a ring of its own.
+    passes : int
+        Passes over each window.
+    windows : int
+        Windows that lanes may run apart.
+    slots : int or None
+        Pixel slots of the ring; :func:`default_slots` if None.
+    keep_zeros : bool
+        Multiply zeros too: the dense engine, fed with a stream that carries them.
+    by_channel : bool
+        Make the address the number of the channel, for reductions over each channel.
+
+    Members
+    -------
+    i : In(PixelSignature(shape, channels=channels, ways=ways))
+        Feature maps, back to back.
+    o : Out(stream.Signature(product_layout(shape, depth))).array(lanes * row_lanes)
+        Products of each lane.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter is out of its range.
+    """
+
+    def __init__(self, shape, *, walk, channels, ways=1, lanes=1, row_lanes=1, passes=1, windows=4,
+                 slots=None, keep_zeros=False, by_channel=False):
+        if not isinstance(walk, Walk):
+            raise TypeError(f"Walk must be a Walk, not {walk!r}")
+        for name, value in (("Channels", channels), ("Ways", ways), ("Lanes", lanes),
+                            ("Row lanes", row_lanes), ("Passes", passes), ("Windows", windows)):
+            positive(name, value)
+        if lanes > channels:
+            raise ValueError(f"Lanes must be at most the {channels} channels, not {lanes}")
+        if lanes % ways:
+            raise ValueError(f"Lanes must be a multiple of the {ways} ways, not {lanes}")
+        if row_lanes > walk.kernel[0]:
+            raise ValueError(
+                f"Row lanes must be at most the kernel's {walk.kernel[0]} rows, not {row_lanes}")
+        self.shape, self.walk, self.channels, self.ways = Shape.cast(shape), walk, channels, ways
+        self.lanes, self.row_lanes, self.passes, self.windows = lanes, row_lanes, passes, windows
+        self.keep_zeros, self.by_channel = keep_zeros, by_channel
+        self.slots = default_slots(walk, channels=self.channels_of_lane(0), row_lanes=row_lanes) \
+            if slots is None else positive("Slots", slots)
+        if self.slots < walk.min_slots(row_lanes):
+            raise ValueError(f"Slots must be at least {walk.min_slots(row_lanes)}, not {slots!r}")
+        self.depth = max(self.depth_of_lane(n) for n in range(lanes * row_lanes))
+        super().__init__({
+            "i": In(PixelSignature(shape, channels=channels, ways=ways)),
+            "o": Out(stream.Signature(product_layout(shape, self.depth))).array(lanes * row_lanes)})
+
+    def channels_of_lane(self, lane):
+        """Channels of channel lane ``lane``."""
+        return channels_of_way(self.channels, self.lanes, lane)
+
+    def depth_of_lane(self, n):
+        """Addresses that stream ``o[n]`` ranges over."""
+        row, lane = divmod(n, self.lanes)
+        if self.by_channel:
+            return self.channels_of_lane(lane)
+        return self.passes * len(self.rows_of_lane(row)) * self.walk.kernel[1] * self.channels_of_lane(lane)
+
+    def rows_of_lane(self, row):
+        """Kernel rows of row lane ``row``."""
+        return range(row, self.walk.kernel[0], self.row_lanes)
+
+    def elaborate(self, platform):
+        m = Module()
+        for w, way in enumerate(self.i.way):
+            rooms, accepted = [], Signal(name=f"accepted_{w}")
+            for r in range(self.row_lanes):
+                rooms.append(self._group(m, way, accepted, w, r))
+            m.d.comb += [way.ready.eq(Cat(rooms).all()), accepted.eq(way.valid & way.ready)]
+        return m
+
+    def _group(self, m, way, accepted, w, r):
+        """The lanes of one way and one row lane, with their stepper; returns whether there is room."""
+        share = self.lanes // self.ways         # lanes among which the way's channels are dealt
+        m.submodules[f"stepper_{w}_{r}"] = stepper = Stepper(
+            self.walk, row=r, rows=self.row_lanes, slots=self.slots, passes=self.passes)
+        number, turn = self._deal(m, way.payload.channel, share, f"{w}_{r}")
+        store = Signal(name=f"store_{w}_{r}")
+        slot = Signal(range(self.slots), name=f"slot_{w}_{r}")
+        m.d.comb += [store.eq(accepted if self.keep_zeros else accepted & (way.payload.value != 0)),
+                     stepper.arrived.eq(accepted & way.payload.last)]
+        with m.If(stepper.arrived):
+            m.d.sync += slot.eq(Mux(slot == self.slots - 1, 0, slot + 1))
+
+        taken, waiting = [], []
+        for k in range(share):
+            lane = k * self.ways + w
+            m.submodules[f"lane_{lane}_{r}"] = unit = WindowLane(
+                self.shape, channels=self.channels_of_lane(lane), layout=stepper.layout,
+                slots=self.slots, kernel=(len(self.rows_of_lane(r)), self.walk.kernel[1]),
+                steps=(self.walk.dilation[0] * self.row_lanes * self.walk.width, self.walk.dilation[1]),
+                passes=self.passes, ahead=self.windows * self.passes, by_channel=self.by_channel,
+                depth=self.depth)
+            m.d.comb += [
+                unit.slot.eq(slot), unit.value.eq(way.payload.value), unit.channel.eq(number),
+                unit.write.eq(store & (turn == k)), unit.close.eq(stepper.arrived),
+                unit.i.payload.eq(stepper.o.payload),
+            ]
+            product = self.o[r * self.lanes + lane]
+            m.d.comb += [product.valid.eq(unit.o.valid), product.payload.eq(unit.o.payload),
+                         unit.o.ready.eq(product.ready)]
+            taken.append(unit)
+            # Windows that this lane has read and others may not have.
+            ahead = Signal(range(IN_FLIGHT + 4), name=f"ahead_{lane}_{r}")
+            m.d.sync += ahead.eq(ahead + unit.done - stepper.released)
+            waiting.append(ahead != 0)
+        ready = Cat(unit.i.ready for unit in taken).all()
+        m.d.comb += [stepper.o.ready.eq(ready), stepper.released.eq(Cat(waiting).all())]
+        m.d.comb += [unit.i.valid.eq(stepper.o.valid & ready) for unit in taken]
+        return stepper.room
+
+    def _deal(self, m, channel, share, name):
+        """Number of a way's channel within its lane, and which of the way's lanes that is."""
+        if share & (share - 1) == 0:
+            bits = share.bit_length() - 1
+            return channel[bits:], channel[:bits]
+        numbers = range(channels_of_way(self.channels, self.ways))
+        return (lookup(m, channel, [n // share for n in numbers], name=f"number_{name}"),
+                lookup(m, channel, [n % share for n in numbers], name=f"turn_{name}"))

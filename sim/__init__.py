@@ -1,0 +1,1 @@
+"""What a design is checked against: NumPy reference, benches, Verilator runs."""
