@@ -19,7 +19,7 @@ class AxiOutput(wiring.Component):
     and 0 everywhere else.
 
     One sample per cycle; a beat is offered 1 cycle after its last sample was taken from the pixel
-    stream (4 with several ways, which pass through queues). ``status`` is taken with the last
+    stream (3 with several ways, which pass through queues). ``status`` is taken with the last
     sample of a frame, which waits for it. With one way, ``i`` and ``status`` have a ready that
     depends combinationally on ``m_axis.tready`` and on each other's valid.
 

@@ -125,7 +125,7 @@ class SparseDot(wiring.Component):
             step.eq(full & (~self.o.valid | self.o.ready)),
             done.eq(step & (number == Mux(short, rest - 1, words - 1))),
             en.eq(~end | ~full | done),
-            mac.end.eq(end), mac.hold.eq(end & en), mac.select.eq(number), mac.drain_en.eq(step),
+            mac.hold.eq(end & en), mac.select.eq(number), mac.drain_en.eq(step),
             Cat(*self.o.payload).eq(Cat(*mac.sums)),
         ]
         with m.If(~self.o.valid | self.o.ready):

@@ -89,9 +89,9 @@ class Dsp48e2Macs(wiring.Component):
         m = Module()
         # The block registers OPMODE beside the product: its input runs two cycles behind ``first``,
         # the counters three.
-        first = Signal(3, reset_less=True)
+        first, adds, clear = Signal(reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
         with m.If(self.en):
-            m.d.sync += first.eq(Cat(self.first, first))
+            m.d.sync += [first.eq(self.first), adds.eq(~first), clear.eq(~adds)]
         activation = Signal(signed(18))
         m.d.comb += activation.eq(self.value)
 
@@ -102,7 +102,7 @@ class Dsp48e2Macs(wiring.Component):
             m.submodules[name] = Instance(
                 "DSP48E2",
                 # W = 0, X and Y = M, Z = P or 0
-                i_OPMODE=Cat(Const(0b0101, 4), Const(0, 1), ~first[1], Const(0, 3)),
+                i_OPMODE=Cat(Const(0b0101, 4), Const(0, 1), adds, Const(0, 3)),
                 i_B=activation, o_P=p, i_CLK=ClockSignal(), p_BREG=2, p_BCASCREG=2,
                 p_ALUMODEREG=0, p_INMODEREG=0, p_CARRYINREG=0, p_CARRYINSELREG=0, p_CREG=1,
                 **{f"i_{port}": Const(*value) for port, value in _IDLE.items()},
@@ -124,7 +124,7 @@ class Dsp48e2Macs(wiring.Component):
             block(f"dsp_{low}", p, i_A=a, i_D=d, i_INMODE=Const(0b00100, 5), p_AMULTSEL="AD",
                   p_AREG=1, p_DREG=1, p_ADREG=1)
             if self.sum_width > LANE:
-                carried = self._count_carries(m, p[LANE - 2:LANE], first[2], low)
+                carried = self._count_carries(m, p[LANE - 2:LANE], clear, low)
                 m.d.comb += self.totals[low].eq(Cat(p[:LANE], carried))
             else:
                 m.d.comb += self.totals[low].eq(p)

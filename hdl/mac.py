@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 from .check import between, positive
 from .dsp48e2 import LANE, Dsp48e2Macs, packs
 
-__all__ = ["FAMILIES", "MacArray", "dsp_count", "pick"]
+__all__ = ["FAMILIES", "MacArray", "dsp_count"]
 
 FAMILIES = ("behavioural", "dsp48e2")
 
@@ -18,15 +18,27 @@ def dsp_count(*, pes, ways, shape, weight_width, sum_width, family):
     return pes
 
 
-def pick(items, index):
-    """The entry ``index`` of a list of values, as a tree of two-input multiplexers.
+def pick(m, items, index):
+    """The entry ``index`` of a list of values, as a tree of multiplexers.
 
-    Indexing an Array would become a priority chain, one comparator per entry.
+    Indexing an Array would become a priority chain, one comparator per entry. Of a long list,
+    every four entries meet in a signal that is kept, one LUT per bit: left alone, the technology
+    mapper of Yosys restructures the tree into a quarter more LUTs.
     """
+    while len(items) > 8:
+        groups = [Signal.like(items[0], name="group", reset_less=True, attrs={"keep": "true"})
+                  for _ in items[::4]]
+        m.d.comb += [group.eq(_tree(items[4 * n:4 * n + 4], index[:2]))
+                     for n, group in enumerate(groups)]
+        items, index = groups, index[2:]
+    return _tree(items, index)
+
+
+def _tree(items, index):
     if len(items) == 1:
         return items[0]
     halved = [Mux(index[0], b, a) for a, b in zip(items[0::2], items[1::2], strict=False)]
-    return pick(halved + items[2 * len(halved):], index[1:])
+    return _tree(halved + items[2 * len(halved):], index[1:])
 
 
 class BehaviouralMacs(wiring.Component):
@@ -169,19 +181,21 @@ class MacArray(wiring.Component):
 
         for way in range(self._ways):
             drained = Signal(signed(self._sum_width), name=f"drained_{way}", reset_less=True)
+            chosen = pick(m, held[way::self._ways], self.select)
             with m.If(self.drain_en):
-                m.d.sync += drained.eq(pick(held[way::self._ways], self.select))
+                m.d.sync += drained.eq(chosen)
+            m.d.comb += self.sums[way].eq(drained)
+
             lows = [held[low] for low, _ in macs.pairs if low % self._ways == way]
             if lows:
                 # A high total also counts what its low partner carried out of its lane. Taken off
                 # here, one subtractor serves the whole way.
                 carried = [low.shift_right(min(LANE, self._sum_width - 1)) for low in lows]
-                excess = Signal(carried[0].shape(), name=f"excess_{way}", reset_less=True)
+                chosen = pick(m, carried, self.select[1:])
+                excess = Signal(chosen.shape(), name=f"excess_{way}", reset_less=True)
                 with m.If(self.drain_en):
-                    m.d.sync += excess.eq(Mux(self.select[0], pick(carried, self.select[1:]), 0))
+                    m.d.sync += excess.eq(Mux(self.select[0], chosen, 0))
                 m.d.comb += self.sums[way].eq(drained - excess)
-            else:
-                m.d.comb += self.sums[way].eq(drained)
         return m
 
 

@@ -1,0 +1,35 @@
+"""Exact bounds of sums of products: what accumulators are sized by."""
+import numpy as np
+
+__all__ = ["sum_bounds"]
+
+
+def sum_bounds(weights, bias, low, high):
+    """Smallest and largest sum that each filter can reach.
+
+    As 0 is always a possible input, the bounds with a bias of 0 also hold for every partial sum:
+    of a lane, of a pass in progress, of a window that is cut by the map's edge.
+
+    Parameters
+    ----------
+    weights : integer array, (filters, ...)
+    bias : integer array (filters) or int
+    low, high : int
+        Range of the inputs, ``low <= 0 <= high``.
+
+    Returns
+    -------
+    (minimum, maximum) : int64 arrays, (filters)
+
+    Raises
+    ------
+    ValueError
+        If 0 is not in the range.
+    """
+    if not low <= 0 <= high:
+        raise ValueError(f"Input range must include 0, not {low} to {high}")
+    flat = np.asarray(weights, np.int64).reshape(len(weights), -1)
+    negative = np.minimum(flat, 0).sum(axis=1)
+    positive = np.maximum(flat, 0).sum(axis=1)
+    return (bias + positive * low + negative * high,
+            bias + positive * high + negative * low)

@@ -1,0 +1,18 @@
+"""Constants inside the graph."""
+import numpy as np
+import onnx
+
+from cores.importer.registry import operator
+
+
+@operator("Constant")
+def constant(node, state):
+    tensor = node.attribute("value")
+    if tensor is not None:
+        return onnx.numpy_helper.to_array(tensor)
+    for name, dtype in (("value_float", np.float32), ("value_floats", np.float32),
+                        ("value_int", np.int64), ("value_ints", np.int64)):
+        value = node.attribute(name)
+        if value is not None:
+            return np.array(value, dtype)
+    node.refuse("only numbers are supported")

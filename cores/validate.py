@@ -1,0 +1,108 @@
+"""Checks that an integer graph means something before anyone builds it."""
+import numpy as np
+
+from cores.bounds import sum_bounds
+from cores.graph import Conv, output_size
+from cores.quantization import MULTIPLIER_BITS
+
+__all__ = ["validate"]
+
+# With these, sum * multiplier + half fits the reference's 64 bits.
+SUM_LIMIT = 1 << 45
+
+
+def validate(graph):
+    """Check ``graph``.
+
+    Raises
+    ------
+    ValueError
+        Naming the node or tensor: if a tensor is read before it is made, made twice or missing,
+        a shape does not fit, a value lies outside its tensor's range, a multiplier, shift, weight
+        or sum is wider than the hardware and the reference allow, or a name is used twice.
+    """
+    for tensor in graph.tensors.values():
+        where = f"Tensor {tensor.name!r}: "
+        _check(min(tensor.shape) >= 1, where, f"shape must be positive, not {tensor.shape}")
+        _check(tensor.low <= 0 <= tensor.high, where,
+               f"range must include 0, not {tensor.low} to {tensor.high}")
+        _check(tensor.bits <= 17, where, f"values must be at most 17 bits, not {tensor.bits}")
+    _check(graph.input in graph.tensors, "", f"Input {graph.input!r} must be a tensor")
+    made, names = {graph.input}, set()
+    for node in graph.nodes:
+        where = f"Node {node.name!r}: "
+        _check(node.name not in names, where, "name must be used once")
+        _check(node.input in made, where, f"input {node.input!r} must be made before it is read")
+        _check(node.output in graph.tensors, where, f"output {node.output!r} must be a tensor")
+        _check(node.output not in made, where, f"output {node.output!r} must be made once")
+        source, target = graph.tensors[node.input], graph.tensors[node.output]
+        _check_window(node, source, target, where)
+        if isinstance(node, Conv):
+            _check_conv(node, source, where)
+        else:
+            _check_pool(node, source, where)
+        if node.requantization is not None:
+            _check_requantization(node.requantization, target, where)
+        names.add(node.name)
+        made.add(node.output)
+    _check(graph.outputs, "", "Graph must have an output")
+    for output in graph.outputs:
+        _check(output in made - {graph.input}, "", f"Output {output!r} must be made by a node")
+
+
+def _check(condition, where, message):
+    if not condition:
+        raise ValueError(where + message)
+
+
+def _check_window(node, source, target, where):
+    _check(min(*node.kernel, *node.stride, *node.dilation) >= 1, where,
+           "kernel, stride and dilation must be positive")
+    _check(min(node.padding) >= 0, where, f"padding must not be negative: {node.padding}")
+    channels = node.weights.shape[0] if isinstance(node, Conv) else source.channels
+    made = (*output_size(node, source.height, source.width), channels)
+    _check(min(made) >= 1, where,
+           f"kernel {node.kernel} must fit the padded map of {source.height} x {source.width}")
+    _check(made == target.shape, where, f"output must be {made}, not {target.shape}")
+
+
+def _check_conv(node, source, where):
+    weights = node.weights
+    _check(weights.dtype == np.int64 and weights.ndim == 4, where,
+           "weights must be four-dimensional int64")
+    _check(weights.shape[3] == source.channels, where,
+           f"weights must have {source.channels} channels, not {weights.shape[3]}")
+    _check(weights.min() >= -1 << 15 and weights.max() < 1 << 15, where,
+           "weights must fit 16 bits signed")
+    _check(node.bias.dtype == np.int64 and node.bias.shape == weights.shape[:1], where,
+           "bias must be int64, one value per filter")
+    _check(node.requantization is not None, where, "requantization must be given")
+    minimum, maximum = sum_bounds(weights, node.bias, source.low, source.high)
+    _check(minimum.min() > -SUM_LIMIT and maximum.max() < SUM_LIMIT, where,
+           "sums must be below 2**45")
+
+
+def _check_pool(node, source, where):
+    _check(node.op in ("max", "avg"), where, f"op must be 'max' or 'avg', not {node.op!r}")
+    if node.op == "avg":
+        _check(node.requantization is not None, where, "requantization must be given")
+        return
+    _check(node.requantization is None, where, "a maximum must have no requantization")
+    sizes = source.height, source.width
+    for axis, (size, outputs) in enumerate(zip(sizes, output_size(node, *sizes))):
+        taps = (np.arange(outputs)[:, None] * node.stride[axis] - node.padding[axis]
+                + np.arange(node.kernel[axis]) * node.dilation[axis])
+        _check(((taps >= 0) & (taps < size)).any(axis=1).all(), where,
+               "every window must hold a pixel of the map")
+
+
+def _check_requantization(requantization, target, where):
+    multiplier, shift = requantization.multiplier, requantization.shift
+    for array in multiplier, shift:
+        _check(array.dtype == np.int64 and array.shape == (target.channels,), where,
+               "multiplier and shift must be int64, one value per channel")
+    _check(multiplier.min() >= 0 and multiplier.max() < 1 << MULTIPLIER_BITS, where,
+           f"multiplier must be below 2**{MULTIPLIER_BITS}")
+    _check(shift.min() >= 0 and shift.max() <= 63, where, "shift must be from 0 to 63")
+    _check(target.low <= requantization.low <= requantization.high <= target.high, where,
+           f"clamp bounds must lie in the output's {target.low} to {target.high}")

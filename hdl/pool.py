@@ -1,0 +1,180 @@
+"""A pooling stage: window, per-channel reduction, and requantization of averages."""
+import numpy as np
+from amaranth import Module, Shape, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .accumulator import totals_layout
+from .check import positive
+from .reduce import Reduce
+from .requantize import Requantize
+from .stream import PixelSignature, Queue, channels_of_way, connect_streams
+from .walk import Walk
+from .window import Window
+
+__all__ = ["Pool"]
+
+QUEUE_DEPTH = 4     # beats of a way's output queue; it cuts combinational paths and needs no more
+
+
+class Pool(wiring.Component):
+    """Maximum or average of each channel of a sparse feature map over a sliding window.
+
+    Every way works on its own. An output pixel takes, on each way, the largest of: the non-zeros of
+    the window, its taps inside the map, and the channels of the way. Padding never counts: it is
+    minus infinity in a maximum and adds nothing to a sum. An average is a sum whose requantization
+    holds the division, by the same number in every window.
+
+    Where the only window holds the whole map (global pooling), there is no memory of pixels: each
+    beat is reduced as it arrives, a frame takes the larger of its beats and the channels on each
+    way, and its first result is offered 5 cycles (an average's 11) after its last beat was taken.
+    Otherwise that takes 9 cycles and the window's products more.
+    ``i.ready`` and ``o`` depend on registers only.
+
+    Parameters
+    ----------
+    shape : shape-like
+        Stored input activation.
+    walk : Walk
+        Map, kernel, stride, dilation and padding.
+    channels : int
+        Channels of the map.
+    op : str
+        ``"max"`` or ``"avg"``.
+    ways : int
+        Ways of input and output; at most ``channels``.
+    out_shape : shape-like or None
+        Stored result; a maximum's is always ``shape``.
+    multiplier, shift, low, high
+        Requantization of an average's sums, see :class:`~hdl.requantize.Requantize`; one multiplier
+        and shift per channel.
+    keep_zeros : bool
+        The dense engine: zeros are stored, reduced and sent.
+    slots : int or None
+        Pixel slots of the window's ring; see :class:`~hdl.window.Window`. Global pooling has none.
+
+    Members
+    -------
+    i : In(PixelSignature(shape, channels=channels, ways=ways))
+    o : Out(PixelSignature(out_shape, channels=channels, ways=ways))
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter is out of its range, one of an average's is missing or given for a maximum, or
+        a maximum has a window with no tap inside the map.
+    """
+
+    def __init__(self, shape, *, walk, channels, op, ways=1, out_shape=None, multiplier=None,
+                 shift=None, low=None, high=None, keep_zeros=False, slots=None):
+        if not isinstance(walk, Walk):
+            raise TypeError(f"Walk must be a Walk, not {walk!r}")
+        if op not in ("max", "avg"):
+            raise ValueError(f"Operation must be 'max' or 'avg', not {op!r}")
+        self.shape, self.walk, self.op = Shape.cast(shape), walk, op
+        self.channels, self.ways, self.keep_zeros = channels, ways, keep_zeros
+        signature = PixelSignature(shape, channels=channels, ways=ways)
+        for name, value in (("Multiplier", multiplier), ("Shift", shift), ("Lower bound", low),
+                            ("Upper bound", high)):
+            if (value is None) != (op == "max"):
+                raise ValueError(f"{name} must be given for an average and only there, not {value!r}")
+        if op == "max" and out_shape is not None and Shape.cast(out_shape) != self.shape:
+            raise ValueError(f"Output shape of a maximum must be {self.shape!r}, not {out_shape!r}")
+        if op == "avg":
+            if out_shape is None:
+                raise ValueError("Output shape must be given for an average, not None")
+            for name, value in (("Multipliers", multiplier), ("Shifts", shift)):
+                if np.shape(value) != (channels,):
+                    raise ValueError(f"{name} must be {channels}, one per channel, "
+                                     f"not of shape {np.shape(value)}")
+
+        self.window = None
+        if self.is_global:
+            if slots is not None:
+                positive("Slots", slots)
+        else:
+            self.window = Window(shape, walk=walk, channels=channels, ways=ways, lanes=ways,
+                                 slots=slots, keep_zeros=keep_zeros, by_channel=True)
+        shares = [channels_of_way(channels, ways, w) for w in range(ways)]
+        self.reduces = [
+            Reduce(shape, walk=walk, channels=share, op="max" if op == "max" else "sum",
+                   keep_zeros=keep_zeros, depth=shares[0]) for share in shares]
+        self.requantizes = [] if op == "max" else [
+            Requantize(width=self.sum_width, multiplier=np.asarray(multiplier)[w::ways],
+                       shift=np.asarray(shift)[w::ways], low=low, high=high, shape=out_shape,
+                       keep_zeros=keep_zeros) for w in range(ways)]
+        self.out_shape = self.shape if op == "max" else Shape.cast(out_shape)
+        super().__init__({
+            "i": In(signature),
+            "o": Out(PixelSignature(self.out_shape, channels=channels, ways=ways))})
+
+    @property
+    def is_global(self):
+        """Whether the only window holds every pixel of the map."""
+        walk = self.walk
+        return (walk.out_height * walk.out_width == 1
+                and walk.taps_inside == walk.height * walk.width)
+
+    @property
+    def sum_width(self):
+        """Bits of a sum, with a sign bit as :class:`~hdl.requantize.Requantize` wants it."""
+        shape = self.reduces[0].out_shape
+        return shape.width + (not shape.signed)
+
+    def elaborate(self, platform):
+        m = Module()
+        if self.window is not None:
+            m.submodules.window = self.window
+            for w, way in enumerate(self.i.way):
+                connect_streams(m, wiring.flipped(way), self.window.i.way[w])
+                connect_streams(m, self.window.o[w], self.reduces[w].i)
+        for w, reduce in enumerate(self.reduces):
+            m.submodules[f"reduce_{w}"] = reduce
+            if self.window is None:
+                self._feed(m, self.i.way[w], reduce.i, w)
+            if self.op == "avg":
+                self._requantize(m, reduce.o, self.o.way[w], w)
+            else:
+                self._send(m, reduce.o, self.o.way[w], w)
+        return m
+
+    def _feed(self, m, way, products, w):
+        """Reduce the beats of a way; the one that closes the last pixel ends the window."""
+        pixels = self.walk.height * self.walk.width
+        left = Signal(range(pixels), init=pixels - 1, name=f"left_{w}")
+        end = Signal(name=f"end_{w}")
+        m.d.comb += [
+            end.eq(way.payload.last & (left == 0)),
+            products.valid.eq(way.valid), way.ready.eq(products.ready),
+            products.payload.value.eq(way.payload.value),
+            products.payload.address.eq(way.payload.channel),
+            products.payload.last.eq(end), products.payload.final.eq(end),
+        ]
+        with m.If(way.valid & way.ready & way.payload.last):
+            m.d.sync += left.eq(left - 1)
+            with m.If(left == 0):
+                m.d.sync += left.eq(pixels - 1)
+
+    def _requantize(self, m, results, way, w):
+        """Scale a way's sums. Its requantizer knows that way's channels only."""
+        m.submodules[f"requantize_{w}"] = unit = self.requantizes[w]
+        source = unit.o.way[0]
+        m.d.comb += [
+            unit.i.valid.eq(results.valid), results.ready.eq(unit.i.ready),
+            unit.i.payload.sums[0].eq(results.payload.value), unit.i.payload.last.eq(results.payload.last),
+            way.valid.eq(source.valid), source.ready.eq(way.ready),
+            way.payload.value.eq(source.payload.value),
+            way.payload.channel.eq(source.payload.channel), way.payload.last.eq(source.payload.last),
+        ]
+
+    def _send(self, m, results, way, w):
+        """Drop a way's zeros, the closing beat's excepted."""
+        m.submodules[f"queue_{w}"] = queue = Queue(way.payload.shape(), depth=QUEUE_DEPTH)
+        beat = results.payload
+        keep = 1 if self.keep_zeros else (beat.value != 0) | beat.last
+        m.d.comb += [
+            queue.i.valid.eq(results.valid & keep), results.ready.eq(queue.i.ready),
+            queue.i.payload.value.eq(beat.value), queue.i.payload.channel.eq(beat.channel),
+            queue.i.payload.last.eq(beat.last),
+        ]
+        connect_streams(m, queue.o, wiring.flipped(way))

@@ -1,0 +1,200 @@
+"""Single convolution stages in RTL: cycles, utilisation, and the NumPy reference bit for bit.
+
+Without a shape the yardstick stages of docs/figures.md are run; with one, that stage.
+"""
+import argparse
+import json
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from cores import graph
+from cores.emit import ROM_MODULE, FilePlatform, verilog
+from hdl.conv import Conv
+from hdl.walk import Walk
+from sim import reference
+from sim.pixels import from_words, to_words
+from sim.verilator import Port, compile_design
+
+EPILOG = """\
+example:
+  python -m sim.stage --kernel 3 --channels 64 --filters 64 --size 28 --lanes 4 --pes 16
+"""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A square convolution with padding ``kernel // 2``, its folding and its input."""
+    kernel: int = 3
+    channels: int = 64
+    filters: int = 64
+    size: int = 28
+    lanes: int = 4
+    pes: int = 16
+    row_lanes: int = 1
+    ways: int = 1
+    out_ways: int = 1
+    zeros: float = 0.5
+    engine: str = "sparse"
+    family: str = "behavioural"
+
+    @property
+    def walk(self):
+        return Walk(self.size, self.size, (self.kernel, self.kernel), padding=(self.kernel // 2,) * 4)
+
+    @property
+    def label(self):
+        return f"{self.kernel}x{self.kernel} {self.channels} to {self.filters}, {self.size}x{self.size}"
+
+
+YARDSTICKS = (
+    Stage(), Stage(lanes=8, pes=8), Stage(kernel=1, channels=256, size=14),
+    Stage(zeros=1.0), Stage(lanes=8, pes=8, zeros=1.0),
+    Stage(kernel=1, channels=256, size=14, zeros=1.0),
+    Stage(engine="dense"), Stage(lanes=8, pes=8, engine="dense"),
+    Stage(kernel=1, channels=256, size=14, engine="dense"),
+)
+
+
+def build(stage, *, seed=0):
+    """The stage with random weights as a component, and as a node of the integer graph."""
+    rng = np.random.default_rng(seed)
+    weights = rng.integers(-128, 128, (stage.filters, stage.kernel, stage.kernel, stage.channels))
+    bias = rng.integers(-5000, 5000, stage.filters)
+    spread = 74 * 128 * (stage.kernel**2 * stage.channels * (1 - 0.5 * stage.zeros)) ** 0.5
+    exponent = int(np.log2(spread * (1 << 17) / 128))
+    requantization = graph.Requantization(
+        rng.integers(1 << 16, 1 << 17, stage.filters),
+        rng.integers(exponent, exponent + 2, stage.filters), 0, 255)
+    node = graph.Conv("stage", "in", "out", weights, bias, requantization, padding=stage.walk.padding)
+    return node, Conv(
+        8, low=0, high=255, walk=stage.walk, weights=weights, bias=bias, weight_width=8,
+        multiplier=requantization.multiplier, shift=requantization.shift, out_low=0, out_high=255,
+        out_shape=8, pes=stage.pes, lanes=stage.lanes, row_lanes=stage.row_lanes, ways=stage.ways,
+        out_ways=stage.out_ways, keep_zeros=stage.engine == "dense", family=stage.family)
+
+
+def measure(stage, *, frames=4, seed=0, stalls=0.0):
+    """Simulate ``frames`` frames back to back; returns the figures of a stage as a dict.
+
+    Raises
+    ------
+    AssertionError
+        If an output differs from the reference.
+    """
+    node, component = build(stage, seed=seed)
+    rng = np.random.default_rng(seed + 1)
+    shape = frames, stage.size, stage.size, stage.channels
+    x = np.where(rng.random(shape) < stage.zeros, 0, rng.integers(1, 256, shape)).astype(np.int32)
+    dense = stage.engine == "dense"
+    with tempfile.TemporaryDirectory() as folder:
+        platform = FilePlatform()
+        sources = [Path(folder, "stage.v")]
+        sources[0].write_text(ROM_MODULE + verilog(component, name="stage", platform=platform))
+        for name, text in platform.files.items():
+            Path(folder, name).write_text(text)
+        if stage.family == "dsp48e2":
+            sources.append(Path(__file__).with_name("dsp48e2.v"))
+        simulation = compile_design(
+            sources, top="stage", inputs=stream_ports("i", stage.ways),
+            outputs=stream_ports("o", stage.out_ways), folder=Path(folder, "verilator"))
+        words = to_words(x, stage.ways, (8, False), dense)
+        expected = reference.run_node(node, x)
+        outputs, _, hertz = simulation.run(
+            [(w, np.zeros(len(w))) for w in words],
+            [len(w) for w in to_words(expected, stage.out_ways, (8, False), dense)],
+            cwd=folder, seed=seed, stalls=stalls)
+    got = from_words([out[0] for out in outputs], expected.shape, (8, False))
+    assert np.array_equal(got, expected), f"{stage}: {np.argwhere(got != expected)[0]} differs first"
+
+    # The cycle in which each frame's last beat left.
+    pixels = expected[0].size // stage.filters
+    closing = stage.filters // stage.out_ways
+    bits = max(1, (closing - 1).bit_length())
+    ends = np.max([out[3][(out[0] >> np.uint64(8 + bits) & np.uint64(1)) == 1].reshape(frames, pixels)[:, -1]
+                   for out in outputs], axis=0)
+    cycles = (ends[-1] - ends[0]) / (frames - 1) if frames > 1 else float(ends[0])
+    nonzero = nonzero_macs(stage, x[1:] if frames > 1 else x) / max(1, frames - 1)
+    inside = stage.walk.taps_inside * stage.channels * stage.filters
+    passes = -(-stage.filters // stage.pes)
+    floor = stage.walk.out_height * stage.walk.out_width * passes * max(
+        stage.walk.taps, stage.pes // stage.out_ways)
+    return {
+        "stage": stage.label, "engine": stage.engine, "zeros": stage.zeros,
+        "lanes": stage.lanes * stage.row_lanes, "pes": stage.pes,
+        "multipliers": component.multipliers, "cycles_per_frame": cycles,
+        "utilisation": nonzero / component.multipliers / cycles,
+        "over_dense_bound": cycles * component.multipliers / inside,
+        "over_floor": cycles / floor, "simulator_hz": hertz,
+    }
+
+
+def nonzero_macs(stage, x):
+    """Products with a non-zero activation, over all frames of ``x``."""
+    ones = np.ones((1, stage.kernel, stage.kernel, stage.channels), np.int64)
+    node = graph.Conv("count", "in", "out", ones, np.zeros(1, np.int64), None, padding=stage.walk.padding)
+    return int(reference.conv_sums((x != 0).astype(np.int32), node).sum()) * stage.filters
+
+
+def stream_ports(name, ways):
+    """Verilog names of a pixel stream's ways."""
+    return [Port(*(f"{name}__way_{w}__{signal}" for signal in ("payload", "valid", "ready")))
+            for w in range(ways)]
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        prog="python -m sim.stage", description=__doc__, epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default, text in (
+            ("kernel", 3, "taps each way"), ("channels", 64, "input channels"),
+            ("filters", 64, "output channels"), ("size", 28, "height and width of the map"),
+            ("lanes", 4, "channel lanes"), ("row-lanes", 1, "kernel row lanes"),
+            ("pes", 16, "processing elements per lane"), ("ways", 1, "ways of the input"),
+            ("out-ways", 1, "ways of the output")):
+        parser.add_argument(f"--{name}", type=int, help=f"{text} (default {default})")
+    parser.add_argument("--zeros", type=float, help="share of zero activations (default 0.5)")
+    parser.add_argument("--engine", choices=("sparse", "dense"), help="default sparse")
+    parser.add_argument("--family", choices=("behavioural", "dsp48e2"), default="behavioural",
+                        help="multiply-accumulate primitive (default behavioural)")
+    parser.add_argument("--frames", type=int, default=4, help="frames back to back (default 4)")
+    parser.add_argument("--stalls", type=float, default=0.0, help="probability of a stall (default 0)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, images and stalls (default 0)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    args = parser.parse_args(argv)
+    given = {name: getattr(args, name) for name in Stage.__dataclass_fields__
+             if name != "family" and getattr(args, name) is not None}
+    stages = [Stage(**given, family=args.family)] if given else [
+        Stage(**{**vars(stage), "family": args.family}) for stage in YARDSTICKS]
+
+    table = Table(title=f"{args.frames} frames back to back, steady state, from RTL")
+    for column in ("stage", "engine", "zeros", "lanes x PEs", "cycles per frame", "utilisation",
+                   "over dense bound", "over floor"):
+        table.add_column(column, justify="left" if column in ("stage", "engine") else "right")
+    console, rows = Console(), []
+    with console.status("compiling and simulating") as status:
+        for stage in stages:
+            status.update(f"{stage.label}, {stage.lanes} x {stage.pes}, {stage.engine}")
+            try:
+                row = measure(stage, frames=args.frames, seed=args.seed, stalls=args.stalls)
+            except (ValueError, TypeError) as error:
+                print(f"error: {error}", file=sys.stderr)
+                return 2
+            rows.append(row)
+            table.add_row(
+                row["stage"], row["engine"], f"{row['zeros']:.2f}", f"{row['lanes']} x {row['pes']}",
+                f"{row['cycles_per_frame']:,.0f}", f"{row['utilisation']:.3f}",
+                f"{row['over_dense_bound']:.3f}", f"{row['over_floor']:.3f}")
+    console.print(table)
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

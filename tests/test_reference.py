@@ -1,0 +1,284 @@
+"""The reference against loops that follow the definitions word by word."""
+import dataclasses
+import itertools
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cores.bounds import sum_bounds
+from cores.graph import Conv, Graph, Pool, Requantization, Tensor, output_size
+from cores.quantization import requantization, requantized_conv
+from cores.validate import validate
+from sim import reference
+
+
+def check(examples):
+    return settings(deadline=None, derandomize=True, max_examples=examples)
+
+
+def rescale(multiplier, shift, low=-128, high=127):
+    return Requantization(np.array(multiplier, np.int64), np.array(shift, np.int64), low, high)
+
+
+def half_even(value, low, high):
+    return min(max(round(value), low), high)        # Python rounds a Fraction half to even
+
+
+@st.composite
+def windows(draw):
+    """An input (N, H, W, C) and the keyword arguments of a node that fits it."""
+    side = st.integers(1, 3)
+    kernel = draw(side), draw(side)
+    dilation = draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    padding = tuple(draw(st.integers(0, 2)) for _ in range(4))
+    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation)]
+    height, width = (max(draw(st.integers(1, 6)), r - padding[i] - padding[i + 2])
+                     for i, r in enumerate(reach))
+    rng = np.random.default_rng(draw(st.integers(0, 1 << 30)))
+    low, high = draw(st.sampled_from([(0, 255), (-128, 127), (-200, 55), (0, 15), (-5000, 60535)]))
+    x = rng.integers(low, high + 1, (draw(st.integers(1, 3)), height, width, draw(side)))
+    x *= rng.random(x.shape) < draw(st.sampled_from([0.0, 0.5, 1.0]))
+    stride = draw(side), draw(side)
+    return rng, x, kernel, {"stride": stride, "dilation": dilation, "padding": padding}
+
+
+def naive_taps(x, kernel, stride, dilation, padding):
+    """Yield ((output row, output column), [(row, column, pixel or None, kernel row, column)])."""
+    top, left, bottom, right = padding
+    rows = range(-top, x.shape[0] + bottom - dilation[0] * (kernel[0] - 1), stride[0])
+    columns = range(-left, x.shape[1] + right - dilation[1] * (kernel[1] - 1), stride[1])
+    for (a, y), (b, z) in itertools.product(enumerate(rows), enumerate(columns)):
+        taps = []
+        for i, j in itertools.product(range(kernel[0]), range(kernel[1])):
+            row, column = y + i * dilation[0], z + j * dilation[1]
+            inside = 0 <= row < x.shape[0] and 0 <= column < x.shape[1]
+            taps.append((x[row, column] if inside else None, i, j))
+        yield (a, b), taps
+
+
+@check(150)
+@given(windows(), st.sampled_from([2, 8, 16]))
+def test_conv(drawn, bits):
+    rng, x, kernel, window = drawn
+    limit = 1 << (bits - 1)
+    weights = rng.integers(-limit, limit, (3, *kernel, x.shape[3]))
+    bias = rng.integers(-1000, 1000, 3)
+    conv = Conv("c", "i", "o", weights, bias, None, **window)
+    sums = reference.conv_sums(x, conv)
+    assert sums.dtype == np.int64
+    assert sums.shape[1:3] == output_size(conv, *x.shape[1:3])
+    assert (sums[0] == reference.conv_sums(x[0], conv)).all()
+    products, seen = 0, 0
+    for n, frame in enumerate(x):
+        for (a, b), taps in naive_taps(frame, kernel, **window):
+            expected = bias.copy()
+            for pixel, i, j in taps:
+                if pixel is not None:
+                    expected += (weights[:, i, j] * pixel).sum(axis=1)
+                    products += np.count_nonzero(pixel) * len(weights)
+            assert (sums[n, a, b] == expected).all()
+            seen += 1
+    assert seen == sums[..., 0].size
+    tensors = {"i": Tensor("i", *x.shape[1:], 0, 1), "o": Tensor("o", *sums.shape[1:], 0, 1)}
+    graph = Graph("g", "i", ("o",), tensors, (conv,))
+    assert reference.nonzero_macs(graph, {"i": x}) == ({"c": products}, len(x))
+    assert reference.macs(graph) == {"c": seen // len(x) * weights.size}
+
+
+@pytest.mark.parametrize("magnitude, taps", [(1 << 9, 1 << 5), (1 << 15, 1 << 10), (1 << 26, 8)])
+def test_conv_is_exact_in_every_arithmetic(magnitude, taps):
+    """Sums that end at odd numbers close to the limits of float32, float64 and beyond."""
+    weights = np.full((1, 1, 1, taps), magnitude - 1)
+    x = np.full((1, 1, 1, taps), magnitude - 1)
+    sums = reference.conv_sums(x, Conv("c", "i", "o", weights, np.zeros(1, np.int64), None))
+    assert sums.item() == taps * (magnitude - 1) ** 2
+
+
+@check(100)
+@given(windows(), st.sampled_from(["max", "avg"]))
+def test_pools(drawn, op):
+    _, x, kernel, window = drawn
+    pool = Pool("p", "i", "o", op, kernel, **window)
+    got = (reference.max_pool if op == "max" else reference.sum_pool)(x, pool)
+    assert got.shape == (len(x), *output_size(pool, *x.shape[1:3]), x.shape[3])
+    for n, frame in enumerate(x):
+        for (a, b), taps in naive_taps(frame, kernel, **window):
+            pixels = [pixel for pixel, *_ in taps if pixel is not None]
+            if op == "avg":
+                assert (got[n, a, b] == sum(pixels, np.zeros(x.shape[3], int))).all()
+            elif pixels:        # validate() refuses windows without one
+                assert (got[n, a, b] == np.max(pixels, axis=0)).all()
+
+
+@check(300)
+@given(st.lists(st.tuples(st.integers(-(1 << 45) + 1, (1 << 45) - 1), st.integers(0, (1 << 17) - 1),
+                          st.integers(0, 63)), min_size=1, max_size=8))
+def test_requantize(channels):
+    sums, multiplier, shift = (list(x) for x in zip(*channels))
+    low, high = -(1 << 16), (1 << 16) - 1
+    got = reference.requantize(np.array([sums, sums]), rescale(multiplier, shift, low, high))
+    expected = [half_even(Fraction(s * m, 1 << n), low, high) for s, m, n in channels]
+    assert got.tolist() == [expected, expected]
+
+
+def test_requantize_ties():
+    sums = np.arange(-9, 10)[:, None]
+    for shift in 1, 2, 3:
+        got = reference.requantize(sums, rescale([1], [shift]))[:, 0]
+        assert got.tolist() == [round(Fraction(int(s), 1 << shift)) for s in sums[:, 0]]
+
+
+@check(200)
+@given(st.lists(st.floats(1e-16, 100000), min_size=1, max_size=4))
+def test_requantization_is_the_scale(scales):
+    got = requantization(scales, -1 << 15, 1 << 15, sum_min=-1 << 44, sum_max=1 << 44)
+    kept = got.multiplier > 0
+    for scale, multiplier, shift, keep in zip(scales, got.multiplier.tolist(), got.shift.tolist(),
+                                              kept):
+        assert 0 <= shift <= 63
+        if keep:
+            assert 1 << 16 <= multiplier < 1 << 17
+            # Half a unit of 17 significant bits.
+            assert abs(Fraction(multiplier, 1 << shift) / Fraction(scale) - 1) <= Fraction(1, 1 << 17)
+        else:
+            assert scale * (1 << 44) <= 0.5
+            assert shift == (min(got.shift[kept]) if kept.any() else 0)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, np.nan, np.inf, 2.0**17, 2.0**17 - 0.25])
+def test_requantization_refuses(scale):
+    with pytest.raises(ValueError, match=r"^Scale must be (positive and finite|below 2\*\*17, not)"):
+        requantization([scale], 0, 255, sum_min=-10, sum_max=10)
+
+
+def test_constant_filters():
+    """Filters 1 to 4 cannot leave 0, 3, ReLU, and a bias that no accumulator could hold."""
+    weights = np.array([[100, -100], [1, 1], [0, 0], [-1, -1], [0, 0]]).reshape(5, 1, 1, 2)
+    scale = np.array([1e-3, 1e-16, 1e-9, 1e-3, 1e-16])
+    bias = np.array([7.4, 1000, 3e9, 100, 9e16])
+    kept, integers, requantized = requantized_conv(weights, bias, scale, 0, 255,
+                                                   input_low=0, input_high=255)
+    assert (kept[0] == weights[0]).all() and not kept[1:].any()
+    assert integers[0] == 7 and abs(integers).max() < 1 << 24
+    x = np.array([[[[255, 255]]], [[[255, 0]]], [[[0, 0]]]])
+    sums = reference.conv_sums(x, Conv("c", "i", "o", kept, integers, None))
+    out = reference.requantize(sums, requantized)[:, 0, 0]
+    assert out.tolist() == [[0, 0, 3, 0, 9], [26, 0, 3, 0, 9], [0, 0, 3, 0, 9]]
+    assert len(set(requantized.shift.tolist())) == 1
+
+
+@check(100)
+@given(st.integers(1, 3), st.integers(1, 4), st.sampled_from([(0, 255), (-3, 2), (-9, 0)]),
+       st.integers(0, 1 << 30))
+def test_sum_bounds_are_reached(filters, taps, limits, seed):
+    rng = np.random.default_rng(seed)
+    weights, bias = rng.integers(-8, 8, (filters, taps)), rng.integers(-50, 50, filters)
+    sums = [weights @ np.array(x) + bias for x in itertools.product(limits, repeat=taps)]
+    minimum, maximum = sum_bounds(weights, bias, *limits)
+    assert (minimum == np.min(sums, axis=0)).all() and (maximum == np.max(sums, axis=0)).all()
+
+
+def test_sum_bounds_refuses():
+    with pytest.raises(ValueError, match=r"^Input range must include 0, not 1 to 5$"):
+        sum_bounds(np.ones((1, 1)), 0, 1, 5)
+
+
+def network():
+    """Input 6x6x2, a 3x3 convolution, a maximum, an average, a classifier."""
+    rng = np.random.default_rng(1)
+    shapes = {"i": (6, 6, 2), "a": (6, 6, 3), "b": (3, 3, 3), "c": (2, 2, 3), "o": (1, 1, 4)}
+    tensors = {name: Tensor(name, *shape, -128 if name in "io" else 0, 127)
+               for name, shape in shapes.items()}
+    nodes = (
+        Conv("conv", "i", "a", rng.integers(-8, 8, (3, 3, 3, 2)), np.arange(3),
+             rescale([70000] * 3, [20, 21, 22], 0), padding=(1, 1, 1, 1)),
+        Pool("max", "a", "b", "max", (2, 2), stride=(2, 2)),
+        Pool("avg", "b", "c", "avg", (2, 2), requantization=rescale([1 << 16] * 3, [18] * 3, 0)),
+        Conv("fc", "c", "o", rng.integers(-8, 8, (4, 2, 2, 3)), np.zeros(4, np.int64),
+             rescale([1 << 16] * 4, [17] * 4), op="fc"))
+    return Graph("net", "i", ("b", "o"), tensors, nodes)
+
+
+def test_run():
+    graph = network()
+    validate(graph)
+    frames = np.random.default_rng(2).integers(-128, 128, (19, 6, 6, 2)).astype(np.int8)
+    values = reference.run(graph, frames)
+    assert {name: v.shape[1:] for name, v in values.items()} == {
+        name: t.shape for name, t in graph.tensors.items()}
+    for node in graph.nodes:        # every frame alone, and no batch mixed up with another
+        for x, y in zip(values[node.input], values[node.output]):
+            assert (reference.run_node(node, x) == y).all()
+    assert all(len(np.unique(v)) > 5 for v in values.values())
+    outputs = reference.run_outputs(graph, frames)
+    assert list(outputs) == ["b", "o"]
+    assert all((outputs[name] == values[name]).all() for name in outputs)
+    assert reference.macs(graph) == {"conv": 36 * 54, "max": 0, "avg": 0, "fc": 48}
+
+
+@pytest.mark.parametrize("frames, message", [
+    (np.zeros((1, 6, 6, 3), int), r"^Frames must be \(N, 6, 6, 2\), not \(1, 6, 6, 3\)$"),
+    (np.zeros((0, 6, 6, 2), int), r"^Frames must be \(N, 6, 6, 2\), not \(0, 6, 6, 2\)$"),
+    (np.zeros((1, 6, 6, 2)), r"^Frames must be integers, not float64$"),
+    (np.full((1, 6, 6, 2), 128), r"^Frames must be from -128 to 127, not 128 to 128$"),
+])
+def test_run_refuses(frames, message):
+    for function in reference.run, reference.run_outputs:
+        with pytest.raises(ValueError, match=message):
+            function(network(), frames)
+
+
+def altered(tensors=None, index=0, outputs=("o",), input="i", **changes):
+    graph = network()
+    nodes = list(graph.nodes)
+    nodes[index] = dataclasses.replace(nodes[index], **changes)
+    changed = {name: dataclasses.replace(graph.tensors[name], **new)
+               for name, new in (tensors or {}).items()}
+    return dataclasses.replace(graph, nodes=tuple(nodes), outputs=outputs, input=input,
+                               tensors={**graph.tensors, **changed})
+
+
+WEIGHTS = np.zeros((3, 3, 3, 2), np.int64)
+
+
+@pytest.mark.parametrize("changes, message", [
+    (dict(tensors={"i": dict(height=0)}), r"Tensor 'i': shape must be positive, not \(0, 6, 2\)"),
+    (dict(tensors={"o": dict(low=1)}), "Tensor 'o': range must include 0, not 1 to 127"),
+    (dict(tensors={"o": dict(high=1 << 17)}), "Tensor 'o': values must be at most 17 bits, not 19"),
+    (dict(input="x"), "Input 'x' must be a tensor"),
+    (dict(index=1, name="conv"), "Node 'conv': name must be used once"),
+    (dict(input="c"), "Node 'conv': input 'i' must be made before it is read"),
+    (dict(index=3, output="x"), "Node 'fc': output 'x' must be a tensor"),
+    (dict(index=3, output="a"), "Node 'fc': output 'a' must be made once"),
+    (dict(outputs=()), "Graph must have an output"),
+    (dict(outputs=("x",)), "Output 'x' must be made by a node"),
+    (dict(outputs=("i",)), "Output 'i' must be made by a node"),
+    (dict(stride=(0, 1)), "Node 'conv': kernel, stride and dilation must be positive"),
+    (dict(padding=(0, 0, 0, -1)), r"Node 'conv': padding must not be negative: .*"),
+    (dict(dilation=(4, 1)), r"Node 'conv': kernel \(3, 3\) must fit the padded map of 6 x 6"),
+    (dict(stride=(2, 2)), r"Node 'conv': output must be \(3, 3, 3\), not \(6, 6, 3\)"),
+    (dict(weights=WEIGHTS * 1.0), "Node 'conv': weights must be four-dimensional int64"),
+    (dict(weights=WEIGHTS[..., :1]), "Node 'conv': weights must have 2 channels, not 1"),
+    (dict(weights=WEIGHTS + (1 << 15)), "Node 'conv': weights must fit 16 bits signed"),
+    (dict(bias=np.zeros(2, np.int64)), "Node 'conv': bias must be int64, one value per filter"),
+    (dict(bias=np.full(3, 1 << 45)), r"Node 'conv': sums must be below 2\*\*45"),
+    (dict(requantization=None), "Node 'conv': requantization must be given"),
+    (dict(requantization=rescale([1] * 2, [1] * 3, 0)),
+     "Node 'conv': multiplier and shift must be int64, one value per channel"),
+    (dict(requantization=rescale([1 << 17] * 3, [1] * 3, 0)),
+     r"Node 'conv': multiplier must be below 2\*\*17"),
+    (dict(requantization=rescale([1] * 3, [64] * 3, 0)), "Node 'conv': shift must be from 0 to 63"),
+    (dict(requantization=rescale([1] * 3, [1] * 3)),
+     "Node 'conv': clamp bounds must lie in the output's 0 to 127"),
+    (dict(index=1, op="min"), "Node 'max': op must be 'max' or 'avg', not 'min'"),
+    (dict(index=1, op="avg"), "Node 'max': requantization must be given"),
+    (dict(index=2, op="max"), "Node 'avg': a maximum must have no requantization"),
+    (dict(index=1, padding=(2, 0, 0, 0), tensors={"b": dict(height=4)}),
+     "Node 'max': every window must hold a pixel of the map"),
+])
+def test_validate_refuses(changes, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        validate(altered(**changes))
