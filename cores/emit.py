@@ -3,6 +3,8 @@ import tempfile
 from pathlib import Path
 
 from amaranth.back import rtlil
+from amaranth.hdl._ir import PortDirection
+from amaranth.lib.wiring import In
 
 from . import yosys
 
@@ -61,13 +63,16 @@ def verilog(component, *, name, platform=None, ports=None):
         Of the top module.
     platform : object or None
         Given to every ``elaborate``, see :class:`FilePlatform`.
-    ports : dict or None
-        As of ``amaranth.back.rtlil.convert``; those of the component's signature if None.
+    ports : dict of str to (value, Flow), or None
+        Verilog names of the ports; those of the component's signature if None.
 
     Returns
     -------
     str
     """
+    if ports is not None:
+        ports = {path: (value, PortDirection.Input if flow is In else PortDirection.Output)
+                 for path, (value, flow) in ports.items()}
     text = rtlil.convert(component, name=name, platform=platform, ports=ports, emit_src=False)
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "top.il").write_text(text)

@@ -7,16 +7,24 @@ from amaranth.lib.wiring import In, Out
 from .accumulator import Accumulator
 from .check import positive
 from .dot import SparseDot
-from .requantize import Requantize
+from .mac import dsp_count
+from .requantize import Requantize, requantize_dsps
 from .stream import PixelSignature, connect_pixels, connect_streams
 from .window import Window
 
-__all__ = ["Conv", "signed_bits"]
+__all__ = ["Conv", "conv_dsps", "signed_bits"]
 
 
 def signed_bits(low, high):
     """Bits of the narrowest signed number that holds ``low`` to ``high``."""
     return max(int(low) ^ (int(low) >> 63), int(high) ^ (int(high) >> 63), 1).bit_length() + 1
+
+
+def conv_dsps(shape, *, weight_width, width, lanes, pes, out_ways, family):
+    """DSP blocks of a stage with ``lanes`` lanes in all, whose totals have ``width`` bits."""
+    return (lanes * dsp_count(pes=pes, ways=out_ways, shape=shape, weight_width=weight_width,
+                              sum_width=width, family=family)
+            + requantize_dsps(width, ways=out_ways, family=family))
 
 
 class Conv(wiring.Component):
@@ -77,6 +85,7 @@ class Conv(wiring.Component):
             raise ValueError(f"Biases must be {len(weights)}, one per filter, not {bias.shape}")
         if positive("PEs", pes) > len(weights):
             raise ValueError(f"PEs must be at most the {len(weights)} filters, not {pes}")
+        self.family, self.weight_width = family, weight_width
         self.shape, self.out_shape = Shape.cast(shape), Shape.cast(out_shape)
         filters, _, _, channels = weights.shape
         self.window = Window(
@@ -112,6 +121,13 @@ class Conv(wiring.Component):
     def multipliers(self):
         """Multipliers of the dot products."""
         return len(self.dots) * self.dots[0].pes
+
+    @property
+    def dsp_count(self):
+        """DSP blocks of the stage, those of the requantization included."""
+        return conv_dsps(self.shape, weight_width=self.weight_width, width=self.accumulator.width,
+                         lanes=len(self.dots), pes=self.dots[0].pes, out_ways=self.accumulator.ways,
+                         family=self.family)
 
     def elaborate(self, platform):
         m = Module()

@@ -87,9 +87,10 @@ class MacArray(wiring.Component):
     the next enabled edge: there ``hold`` must be asserted. Delay an end flag by as many enabled
     cycles and combine it with ``en``.
 
-    Held sums are drained ``ways`` at a time, ``drain_latency`` cycles with ``drain_en`` after
-    ``select``; a sum may be drained from the cycle after ``hold``. One product per PE and cycle.
-    ``sums`` depends combinationally on registers only.
+    Held sums are drained ``ways`` at a time, from the cycle after ``hold`` on: ``sums`` shows what
+    was selected ``drain_latency`` cycles with ``drain_en`` ago. ``select`` rises in steps of one
+    from 0 (it may stay); an odd one relies on the even one before it. One product per PE and
+    cycle. ``sums`` depends combinationally on registers only.
 
     Parameters
     ----------
@@ -179,23 +180,25 @@ class MacArray(wiring.Component):
         with m.If(self.hold):
             m.d.sync += [h.eq(total) for h, total in zip(held, macs.totals, strict=True)]
 
+        paired = {pe for pair in macs.pairs for pe in pair}
         for way in range(self._ways):
             drained = Signal(signed(self._sum_width), name=f"drained_{way}", reset_less=True)
             chosen = pick(m, held[way::self._ways], self.select)
             with m.If(self.drain_en):
                 m.d.sync += drained.eq(chosen)
-            m.d.comb += self.sums[way].eq(drained)
-
-            lows = [held[low] for low, _ in macs.pairs if low % self._ways == way]
-            if lows:
-                # A high total also counts what its low partner carried out of its lane. Taken off
-                # here, one subtractor serves the whole way.
-                carried = [low.shift_right(min(LANE, self._sum_width - 1)) for low in lows]
-                chosen = pick(m, carried, self.select[1:])
-                excess = Signal(chosen.shape(), name=f"excess_{way}", reset_less=True)
+            total = drained
+            if way in paired:
+                # A high total also counts what its low partner, drained before it, carried out of
+                # its lane. Taken off here, one subtractor serves the whole way.
+                carried = chosen.shift_right(min(LANE, self._sum_width - 1))
+                excess = Signal(carried.shape(), name=f"excess_{way}", reset_less=True)
+                high = Signal(name=f"high_{way}", reset_less=True)
                 with m.If(self.drain_en):
-                    m.d.sync += excess.eq(Mux(self.select[0], chosen, 0))
-                m.d.comb += self.sums[way].eq(drained - excess)
+                    m.d.sync += high.eq(self.select[0])
+                    with m.If(~self.select[0]):
+                        m.d.sync += excess.eq(carried)
+                total = drained - Mux(high, excess, 0)
+            m.d.comb += self.sums[way].eq(total)
         return m
 
 

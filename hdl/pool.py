@@ -1,20 +1,33 @@
 """A pooling stage: window, per-channel reduction, and requantization of averages."""
 import numpy as np
 from amaranth import Module, Shape, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
 
-from .accumulator import totals_layout
 from .check import positive
 from .reduce import Reduce
 from .requantize import Requantize
 from .stream import PixelSignature, Queue, channels_of_way, connect_streams
 from .walk import Walk
-from .window import Window
+from .window import Window, default_slots
 
-__all__ = ["Pool"]
+__all__ = ["Pool", "pool_slots"]
 
 QUEUE_DEPTH = 4     # beats of a way's output queue; it cuts combinational paths and needs no more
+
+
+def pool_slots(walk, channels):
+    """Pixel slots that keep a pool of ``channels`` channels per way at full speed.
+
+    Windows that share no row need the rows of one and a few pixels, not a row more.
+    """
+    reach = walk.dilation[0] * (walk.kernel[0] - 1) + 1
+    if walk.stride[0] < reach:
+        return default_slots(walk, channels=channels)
+    slots = max(walk.min_slots(), reach * walk.width + 8)
+    power = 1 << bits_for(slots - 1)
+    return power if -(-power * channels // 1024) == -(-slots * channels // 1024) else slots
 
 
 class Pool(wiring.Component):
@@ -51,7 +64,7 @@ class Pool(wiring.Component):
     keep_zeros : bool
         The dense engine: zeros are stored, reduced and sent.
     slots : int or None
-        Pixel slots of the window's ring; see :class:`~hdl.window.Window`. Global pooling has none.
+        Pixel slots of the window's ring; :func:`pool_slots` if None. Global pooling has none.
 
     Members
     -------
@@ -61,8 +74,8 @@ class Pool(wiring.Component):
     Raises
     ------
     TypeError, ValueError
-        If a parameter is out of its range, one of an average's is missing or given for a maximum, or
-        a maximum has a window with no tap inside the map.
+        If a parameter is out of its range, one of an average's is missing or given for a maximum,
+        or a maximum has a window with no tap inside the map.
     """
 
     def __init__(self, shape, *, walk, channels, op, ways=1, out_shape=None, multiplier=None,
@@ -77,7 +90,8 @@ class Pool(wiring.Component):
         for name, value in (("Multiplier", multiplier), ("Shift", shift), ("Lower bound", low),
                             ("Upper bound", high)):
             if (value is None) != (op == "max"):
-                raise ValueError(f"{name} must be given for an average and only there, not {value!r}")
+                raise ValueError(
+                    f"{name} must be given for an average and only there, not {value!r}")
         if op == "max" and out_shape is not None and Shape.cast(out_shape) != self.shape:
             raise ValueError(f"Output shape of a maximum must be {self.shape!r}, not {out_shape!r}")
         if op == "avg":
@@ -88,14 +102,16 @@ class Pool(wiring.Component):
                     raise ValueError(f"{name} must be {channels}, one per channel, "
                                      f"not of shape {np.shape(value)}")
 
+        shares = [channels_of_way(channels, ways, w) for w in range(ways)]
         self.window = None
         if self.is_global:
             if slots is not None:
                 positive("Slots", slots)
         else:
+            if slots is None:
+                slots = pool_slots(walk, shares[0])
             self.window = Window(shape, walk=walk, channels=channels, ways=ways, lanes=ways,
                                  slots=slots, keep_zeros=keep_zeros, by_channel=True)
-        shares = [channels_of_way(channels, ways, w) for w in range(ways)]
         self.reduces = [
             Reduce(shape, walk=walk, channels=share, op="max" if op == "max" else "sum",
                    keep_zeros=keep_zeros, depth=shares[0]) for share in shares]
@@ -161,10 +177,12 @@ class Pool(wiring.Component):
         source = unit.o.way[0]
         m.d.comb += [
             unit.i.valid.eq(results.valid), results.ready.eq(unit.i.ready),
-            unit.i.payload.sums[0].eq(results.payload.value), unit.i.payload.last.eq(results.payload.last),
+            unit.i.payload.sums[0].eq(results.payload.value),
+            unit.i.payload.last.eq(results.payload.last),
             way.valid.eq(source.valid), source.ready.eq(way.ready),
             way.payload.value.eq(source.payload.value),
-            way.payload.channel.eq(source.payload.channel), way.payload.last.eq(source.payload.last),
+            way.payload.channel.eq(source.payload.channel),
+            way.payload.last.eq(source.payload.last),
         ]
 
     def _send(self, m, results, way, w):

@@ -1,5 +1,5 @@
 """Reduce a window's products per channel: the engine of max, average and global pooling."""
-from amaranth import Cat, Module, Mux, Shape, Signal
+from amaranth import Module, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -10,7 +10,7 @@ from .lane import product_layout
 from .pitch import lookup
 from .walk import Walk
 
-__all__ = ["Reduce", "reduced_layout", "most_taps"]
+__all__ = ["Reduce", "most_taps", "reduced_layout"]
 
 
 def most_taps(walk):
@@ -21,7 +21,8 @@ def most_taps(walk):
 
 def reduced_layout(shape, channels):
     """Result of one channel; ``last`` ends a window, with the last channel."""
-    return data.StructLayout({"value": Shape.cast(shape), "channel": range(max(2, channels)), "last": 1})
+    return data.StructLayout({
+        "value": Shape.cast(shape), "channel": range(max(2, channels)), "last": 1})
 
 
 class Reduce(wiring.Component):
@@ -34,9 +35,9 @@ class Reduce(wiring.Component):
     the banks are cleared; until then nothing but one product is taken.
     ``o`` depends on registers only, ``i.ready`` combinationally on ``o.ready``.
 
-    A channel's product that is absent counts as 0, padding as nothing. Where values can be negative,
-    a maximum therefore counts the products of each channel: if there are fewer than taps inside the
-    map, then one of the channel's values was 0.
+    A channel's product that is absent counts as 0, padding as nothing. Where values can be
+    negative, a maximum therefore counts the products of each channel: if there are fewer than taps
+    inside the map, then one of the channel's values was 0.
 
     Parameters
     ----------
@@ -120,31 +121,33 @@ class Reduce(wiring.Component):
         with m.If(end):
             m.d.sync += [bank.eq(~bank), draining.eq(1)]
 
-        state = {"bank": bank, "clearing": clearing, "number": number, "go": go,
-                 "address": product.address}
         if self.op == "sum":
-            m.submodules.sums = sums = Banks(self.out_shape, channels=self.channels)
-            m.d.comb += [sums.write.eq(apply), sums.data.eq(sums.old + product.value)]
-            result = sums.drained
+            m.submodules.state = state = Banks(self.out_shape, channels=self.channels)
+            m.d.comb += [state.write.eq(apply), state.data.eq(state.old + product.value)]
+            result = state.drained
         else:
             # Signed values with the sign bit flipped: as unsigned ones, with 0 for "none yet".
             flip = 1 << (self.shape.width - 1) if self.shape.signed else 0
-            m.submodules.best = best = Banks(self.shape.width, channels=self.channels)
-            m.d.comb += [best.data.eq(product.value.as_unsigned() ^ flip),
-                         best.write.eq(apply & (best.data > best.old))]
-            result = best.drained ^ flip
-        for name, value in state.items():
-            m.d.comb += getattr(sums if self.op == "sum" else best, name).eq(value)
+            m.submodules.state = state = Banks(self.shape.width, channels=self.channels)
+            m.d.comb += [state.data.eq(product.value.as_unsigned() ^ flip),
+                         state.write.eq(apply & (state.data > state.old))]
+            result = state.drained ^ flip
+        banks = [state]
         if self._counts:
             inside = self._inside(m, end)
-            m.submodules.counts = counts = Banks(bits_for(most_taps(self.walk)), channels=self.channels)
-            m.d.comb += [getattr(counts, name).eq(value) for name, value in state.items()]
+            m.submodules.counts = counts = Banks(
+                bits_for(most_taps(self.walk)), channels=self.channels)
             m.d.comb += [counts.write.eq(apply), counts.data.eq(counts.old + 1)]
-            result = Mux(best.drained[-1] | (counts.drained == inside), result, 0)
+            banks.append(counts)
+            result = Mux(state.drained[-1] | (counts.drained == inside), result, 0)
+        for unit in banks:
+            m.d.comb += [unit.bank.eq(bank), unit.clearing.eq(clearing), unit.number.eq(number),
+                         unit.go.eq(go), unit.address.eq(product.address)]
         with m.If(go):
             m.d.sync += [
                 self.o.valid.eq(draining & ~clearing), self.o.payload.value.eq(result),
-                self.o.payload.channel.eq(number), self.o.payload.last.eq(number == self.channels - 1)]
+                self.o.payload.channel.eq(number),
+                self.o.payload.last.eq(number == self.channels - 1)]
         return m
 
     def _inside(self, m, end):
@@ -194,7 +197,8 @@ class Banks(wiring.Component):
         index = range(max(2, channels))
         super().__init__({
             "bank": In(1), "clearing": In(1), "address": In(index), "number": In(index),
-            "old": Out(shape), "write": In(1), "data": In(shape), "go": In(1), "drained": Out(shape)})
+            "old": Out(shape), "write": In(1), "data": In(shape), "go": In(1),
+            "drained": Out(shape)})
 
     def elaborate(self, platform):
         m = Module()

@@ -9,9 +9,14 @@ from .check import between, positive
 from .rom import Rom, pack
 from .stream import PixelSignature, Queue, channels_of_way, connect_streams
 
-__all__ = ["Requantize"]
+__all__ = ["Requantize", "requantize_dsps"]
 
 MULTIPLIER_BITS = 17
+
+
+def requantize_dsps(width, *, ways, family):
+    """DSP blocks that scale sums of ``width`` bits: one a way while the sum fits its wide port."""
+    return ways * -(-width // (27 if family == "dsp48e2" else 25))
 
 
 class Requantize(wiring.Component):

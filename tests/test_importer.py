@@ -14,6 +14,7 @@ from cores.errors import UserError
 from cores.graph import Conv, Graph
 from sim import reference
 
+ZERO = np.uint8(0)
 DIGITS = Path(importer.__file__).parents[1] / "bundled" / "digits.onnx"
 FLOAT = TensorProto.FLOAT
 
@@ -40,10 +41,10 @@ class Model:
         self.at = made[0]
         return self
 
-    def q(self, scale, zero=np.uint8(0), **attributes):
+    def q(self, scale, zero=ZERO, **attributes):
         return self.node("QuantizeLinear", np.float32(scale), np.asarray(zero), **attributes)
 
-    def qdq(self, scale, zero=np.uint8(0)):
+    def qdq(self, scale, zero=ZERO):
         self.q(scale, zero)
         return self.node("DequantizeLinear", np.float32(scale), np.asarray(zero))
 
@@ -162,7 +163,8 @@ def test_weight_types(dtype, zero, per_channel, tmp_path):
     scale = rng.uniform(0.5, 1, shape) * 20 / (high - low)
     zero = None if zero is None else np.full(shape, zero).astype(dtype)
     model = Model().qdq(0.1, np.int8(0))
-    model.node("Conv", model.weights(integers.astype(dtype), scale, zero, axis=0)).qdq(2, np.int8(0))
+    weights = model.weights(integers.astype(dtype), scale, zero, axis=0)
+    model.node("Conv", weights).qdq(2, np.int8(0))
     graph = compare(model, tmp_path)
     assert (graph.nodes[0].weights == (integers - (0 if zero is None else int(zero.flat[0])))
             .transpose(0, 2, 3, 1)).all()
@@ -187,7 +189,8 @@ def test_defaults_of_quantization(tmp_path):
     model = Model()
     model.node("QuantizeLinear", np.float32(0.1)).node("DequantizeLinear", np.float32(0.1))
     rng = np.random.default_rng(1)
-    model.node("Conv", model.weights(rng.integers(-9, 9, (2, 3, 3, 3), np.int8), [0.1, 0.2], axis=-4))
+    integers = rng.integers(-9, 9, (2, 3, 3, 3), np.int8)
+    model.node("Conv", model.weights(integers, [0.1, 0.2], axis=-4))
     model.node("QuantizeLinear", np.float32([0.5]), output_dtype=TensorProto.INT8)
     graph = compare(model.node("DequantizeLinear", np.float32([0.5])), tmp_path)
     assert [(t.low, t.high) for t in graph.tensors.values()] == [(0, 255), (-128, 127)]
@@ -240,7 +243,8 @@ def clip(low, high):
 
 @pytest.mark.parametrize("clamp, bounds", [
     (lambda m: m.node("Relu"), (0, 135)), (clip(0, 6), (0, 20)), (clip(-1.07, 1e38), (-4, 135)),
-    (lambda m: m.node("Clip"), (-120, 135)), (lambda m: m.node("Clip", "", np.float32(6)), (-120, 20)),
+    (lambda m: m.node("Clip"), (-120, 135)),
+    (lambda m: m.node("Clip", "", np.float32(6)), (-120, 20)),
     (lambda m: clip(-3, 9)(m.node("Relu")), (0, 30)),
 ])
 def test_clamp(clamp, bounds, tmp_path):
@@ -270,8 +274,8 @@ def test_clamp_that_the_quantization_does_already(tmp_path):
     ("MaxPool", {"kernel_shape": [3, 3], "strides": [2, 2], "auto_pad": "SAME_UPPER"}, (4, 3)),
     ("GlobalMaxPool", {}, (1, 1)),
     ("AveragePool", {"kernel_shape": [2, 3]}, (6, 4)),
-    ("AveragePool", {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1, "pads": [0, 0, 0, 1],
-                     "count_include_pad": 1}, (3, 3)),
+    ("AveragePool", {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1,
+                     "pads": [0, 0, 0, 1], "count_include_pad": 1}, (3, 3)),
     ("AveragePool", {"kernel_shape": [3, 3], "pads": [1, 1, 0, 0], "count_include_pad": 1}, (6, 5)),
     ("GlobalAveragePool", {}, (1, 1)),
 ])
@@ -533,7 +537,42 @@ def unknown_attribute():
     return model
 
 
+def constant_of(**attributes):
+    def make():
+        model = random_conv(ready(), bias=False)
+        kept, model.at = model.at, None
+        low, model.at = model.node("Constant", **attributes).at, kept
+        return model.node("Clip", low).qdq(0.3)
+    return make
+
+
+def short_initializer():
+    model = done(random_conv(ready()))
+    model.initializers[-1].raw_data = model.initializers[-1].raw_data[:-1]
+    return model
+
+
+def sparse_initializer():
+    model = done(random_conv(ready()))
+    whole = model.proto()
+    sparse = helper.make_sparse_tensor(numpy_helper.from_array(np.float32([1]), "s"),
+                                       numpy_helper.from_array(np.array([0]), "i"), [3])
+    whole.graph.sparse_initializer.append(sparse)
+    model.proto = lambda: whole
+    return model
+
+
 REFUSALS = [
+    (constant_of(value_string="a"), "Constant node .*: only numbers are supported"),
+    (short_initializer, ".*(damaged|not valid ONNX).*; export .*"),
+    (sparse_initializer, "Model has sparse initializers, which are not supported; .*"),
+    (lambda: Model(kind=99).q(0.1), r"Input 'x' has no type that ONNX knows \(99\); .*"),
+    (lambda: Model().q(0.1).node("QuantizeLinear", np.float32(1), output_dtype=99),
+     "QuantizeLinear node .*: output_dtype 99 is no type that ONNX knows; .*"),
+    (lambda: done(ready().node("Flatten").node("Reshape", "x")),
+     "Reshape node .*: input 'x' must be a constant; .*"),
+    (lambda: done(ready().node("Reshape", np.int64(1))),
+     "Reshape node .*: input 'k.' must be a list of integers; check the model"),
     (lambda: done(random_conv(ready()).node("Sigmoid")), r"Sigmoid node 'n\d': operator is not "
      r"supported; these are: ArgMax, .*"),
     (lambda: done(ready().node("Relu", domain="com.microsoft")), "Relu node .*not supported; .*"),
@@ -582,7 +621,8 @@ REFUSALS = [
      "QuantizeLinear node 'n0': type float8_e4m3fn is not supported; .*"),
     (lambda: Model().q(0.1, block_size=2),
      "QuantizeLinear node 'n0': block_size 2 is not supported; .*"),
-    (mismatched_dequantize, "DequantizeLinear node .*: scale or zero point differs from the Quant.*"),
+    (mismatched_dequantize,
+     "DequantizeLinear node .*: scale or zero point differs from the QuantizeLinear before it; .*"),
     (lambda: ready().node("DequantizeLinear", np.float32(0.1), np.uint8(0)),
      "DequantizeLinear node .*: input 'v1' must be quantized"),
     (lambda: Model().q(0.1).q(0.1), "QuantizeLinear node .*: input 'v0' must be a real activation"),
@@ -592,9 +632,11 @@ REFUSALS = [
     (input_twice, "QuantizeLinear node .*: the graph's input is quantized twice, and .*"),
     (lambda: random_conv(Model()).qdq(0.1),
      "Conv node .*: input 'x' is not quantized; put a QuantizeLinear and a DequantizeLinear .*"),
-    (lambda: random_conv(random_conv(ready()), channels=8).qdq(0.1), "Conv node .* not quantized; .*"),
+    (lambda: random_conv(random_conv(ready()), channels=8).qdq(0.1),
+     "Conv node .*: input 'v.' is not quantized; .*"),
     (lambda: random_conv(ready()), "Output 'v.' is not quantized; add a QuantizeLinear .*"),
-    (lambda: random_conv(ready()).node("Softmax"), "Softmax node .*: input 'v.' is not quantized; .*"),
+    (lambda: random_conv(ready()).node("Softmax"),
+     "Softmax node .*: input 'v.' is not quantized; .*"),
     (behind_softmax, "Conv node .*: input 'v2' is not an activation of the network; .*"),
     (lambda: Model().q(0.1), "Output 'v0' is the input itself: there is nothing to build"),
     (lambda: done(conv_with(ready().node("Flatten"))),
@@ -635,7 +677,8 @@ REFUSALS = [
      "not supported; remove what reads it"),
     (lambda: Model().qdq(0.1, np.uint8(9)).node("Relu").qdq(0.1, np.uint8(9)),
      "Relu node .*: stands behind the quantization of 'x', which keeps values beyond .*"),
-    (lambda: Model().node("Relu").qdq(0.1), "Relu node .*: input 'x' must be what a layer computed"),
+    (lambda: Model().node("Relu").qdq(0.1),
+     "Relu node .*: input 'x' must be what a layer computed"),
     (lambda: done(random_conv(ready()).node("Clip", "x")),
      "Clip node .*: bound 'x' must be one constant number"),
     (lambda: done(random_conv(ready()).node("Clip", np.float32(np.nan))), "Clip node .*: bound .*"),
@@ -674,8 +717,9 @@ def test_refuses_files(tmp_path):
     for cut in range(0, len(whole), 97):
         with pytest.raises(UserError):
             importer.load(damaged(path, whole[:cut]))
-    for data, message in [(b"", r"holds no ONNX graph with nodes; export the model again"),
-                          (b"hello", r"not an ONNX file, or a damaged one; export it again \(.*\)")]:
+    for data, message in [
+            (b"", r"holds no ONNX graph with nodes; export the model again"),
+            (b"hello", r"not an ONNX file, or a damaged one; export it again \(.*\)")]:
         with pytest.raises(UserError, match=f"model.onnx: {message}$"):
             importer.load(damaged(path, data))
     with pytest.raises(UserError, match=r"absent: no such file; give the path of an ONNX model$"):

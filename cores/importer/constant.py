@@ -1,7 +1,7 @@
 """Constants inside the graph."""
 import numpy as np
-import onnx
 
+from cores.importer.reader import array
 from cores.importer.registry import operator
 
 
@@ -9,7 +9,7 @@ from cores.importer.registry import operator
 def constant(node, state):
     tensor = node.attribute("value")
     if tensor is not None:
-        return onnx.numpy_helper.to_array(tensor)
+        return array(tensor)
     for name, dtype in (("value_float", np.float32), ("value_floats", np.float32),
                         ("value_int", np.int64), ("value_ints", np.int64)):
         value = node.attribute(name)

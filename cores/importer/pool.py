@@ -87,8 +87,8 @@ def global_average_pool(node, state):
 @operator("ReduceMean")
 def reduce_mean(node, state):
     tensor = node.map().tensor
-    axes = node.constant(1)
-    axes = sorted(int(a) % 4 for a in (node.attribute("axes", ()) if axes is None else axes))
+    axes = node.integers(1)
+    axes = sorted(a % 4 for a in (node.attribute("axes", ()) if axes is None else axes))
     node.expect("noop_with_empty_axes", 0, "give the axes")
     if axes != [2, 3]:
         node.refuse(f"axes {axes} is not supported; only the mean over height and width, [2, 3]")

@@ -5,6 +5,7 @@ import numpy as np
 import onnx
 
 from cores.graph import Tensor
+from cores.importer.reader import numpy_type
 from cores.importer.registry import operator
 from cores.importer.values import Host, Input, Quantized, Real, Sums, Weights, stored_bound
 
@@ -52,7 +53,9 @@ def quantize(node, state):
     scale, zero, dtype, axis = _parameters(node)
     if dtype is None:
         code = node.attribute("output_dtype", 0) or onnx.TensorProto.UINT8
-        dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(code))
+        dtype = numpy_type(code)
+        if dtype is None:
+            node.refuse(f"output_dtype {code} is no type that ONNX knows; export it again")
     if isinstance(value, np.ndarray):
         return _quantize_constant(node, value, scale, zero, dtype, axis)
     if isinstance(value, Host):

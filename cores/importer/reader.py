@@ -5,7 +5,7 @@ import onnx
 from cores.errors import UserError
 from cores.importer.values import Input
 
-__all__ = ["read", "check_format", "constants", "graph_input"]
+__all__ = ["array", "read", "check_format", "constants", "graph_input", "numpy_type"]
 
 _QUANTIZE = "quantize it with onnxruntime's quantize_static, quant_format=QuantFormat.QDQ"
 
@@ -60,10 +60,15 @@ def constants(model):
     """{name: array} of the initializers."""
     if model.graph.sparse_initializer:
         raise UserError("Model has sparse initializers, which are not supported; store them dense")
+    return {t.name: array(t) for t in model.graph.initializer}
+
+
+def array(tensor):
+    """An ``onnx.TensorProto`` as an array."""
     try:
-        return {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
-    except (ValueError, TypeError) as error:
-        raise UserError("Model has an initializer whose data is damaged; export it again "
+        return onnx.numpy_helper.to_array(tensor)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"Constant {tensor.name!r} is damaged; export the model again "
                         f"({_first_line(error)})") from error
 
 
@@ -87,5 +92,15 @@ def graph_input(model):
     if sizes[0] not in (0, 1):
         raise UserError(f"{where}has a batch of {sizes[0]}; export the model with a batch of 1")
     shape = (1, 1, sizes[1]) if len(sizes) == 2 else (*sizes[2:], sizes[1])
-    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+    dtype = numpy_type(kind.elem_type)
+    if dtype is None:
+        raise UserError(f"{where}has no type that ONNX knows ({kind.elem_type}); export it again")
     return name, Input(name, shape, len(sizes) == 2, dtype)
+
+
+def numpy_type(code):
+    """NumPy's type for one of ONNX's type codes, None if there is none."""
+    try:
+        return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(code))
+    except (KeyError, ValueError):
+        return None

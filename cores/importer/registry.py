@@ -108,6 +108,14 @@ class Node:
                         "export the model with fixed parameters")
         return value
 
+    def integers(self, index):
+        """An input that must be a constant list of integers, None if it is absent."""
+        value = self.constant(index)
+        if value is not None and (value.ndim != 1 or value.dtype.kind not in "iu"):
+            self.refuse(f"input {self.proto.input[index]!r} must be a list of integers; "
+                        "check the model")
+        return None if value is None else value.tolist()
+
     def activation(self):
         """The first input, which must be a stored tensor."""
         value = self.value(0)

@@ -1,7 +1,6 @@
 """Operators that move no data: reshaping to (1, K), Identity, Dropout."""
+import math
 from dataclasses import replace
-
-import numpy as np
 
 from cores.importer.registry import operator
 from cores.importer.values import Host, Input, Quantized, Sums
@@ -34,19 +33,16 @@ def reshape(node, state):
     if isinstance(value, Host):
         node.attribute("allowzero")
         return value
-    sizes = node.constant(1)
+    sizes = node.integers(1)
     node.expect("allowzero", 0, "use sizes that are not 0")
-    if isinstance(value, np.ndarray):
-        return value.reshape([value.shape[i] if s == 0 else s for i, s in enumerate(sizes)])
     _require(node, value)
-    sizes = [int(s) for s in sizes]
     height, width, channels = _shape(value)
     old = (1, height * width * channels) if value.flat else (1, channels, height, width)
     new = [old[i] if s == 0 and i < len(old) else s for i, s in enumerate(sizes)]
     if new.count(-1) == 1:
-        known = -int(np.prod(new))
-        new[new.index(-1)] = int(np.prod(old)) // known if known else 0
-    if new == [1, int(np.prod(old))]:
+        known = -math.prod(new)
+        new[new.index(-1)] = math.prod(old) // known if known else 0
+    if new == [1, math.prod(old)]:
         return replace(value, flat=True)
     if new == [1, channels, height, width]:
         return replace(value, flat=False)
@@ -59,8 +55,7 @@ def squeeze(node, state):
     if isinstance(value, Host):
         return value
     _require(node, value)
-    axes = node.constant(1)
-    axes = None if axes is None else sorted(int(a) % 4 for a in axes)
+    axes = sorted(a % 4 for a in node.integers(1) or ())
     if value.flat or _shape(value)[:2] != (1, 1) or axes != [2, 3]:
         node.refuse(f"axes {axes} is not supported; only [2, 3] of 1 x 1 maps")
     return replace(value, flat=True)

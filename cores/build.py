@@ -1,0 +1,172 @@
+"""From a trained network to a streaming accelerator: Verilog, memory files, golden vectors, report."""
+import io
+import json
+import sys
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from cores import bundled, cli
+from cores.emit import ROM_MODULE, FilePlatform, verilog
+from cores.errors import UserError
+from cores.folding import allocate, fold
+from cores.importer import load
+from cores.output import OutputFolder
+from cores.pixels import samples, stored
+from cores.profile import Profile
+from cores.report import report, table
+from cores.stages import Engine
+from cores.top import Top
+from platforms import UnknownBoard, board, boards
+from sim import pictures, reference
+
+DEFAULT_DSP = 128
+PROFILED = 16           # pictures that the folding is chosen by
+GOLDEN = 100            # pictures kept as golden vectors
+EXAMPLE = "python -m cores.build --board zcu102 --dsp 128"
+
+
+def parser():
+    result = cli.Parser("cores.build", __doc__, EXAMPLE)
+    add = result.add_argument
+    add("--board", default="zcu102", metavar="NAME", help=f"one of {', '.join(boards())} (default zcu102)")
+    add("--model", default=bundled.NAME, metavar="FILE.onnx|NAME",
+        help=f"quantized ONNX file, or the bundled network {bundled.NAME!r} (default)")
+    add("--out", type=Path, metavar="DIR", help="output folder (default build/BOARD)")
+    add("--engine", choices=("sparse", "dense"), default="sparse",
+        help="dense: the same design with zero skipping off, to measure against (default sparse)")
+    add("--images", type=Path, metavar="PICTURES",
+        help="folder of pictures, or .npz, to choose the folding by and to make golden vectors of "
+             "(default: the bundled network's; noise for others)")
+    budget = result.add_mutually_exclusive_group()
+    budget.add_argument("--dsp", type=cli.positive_int, metavar="N",
+                        help=f"DSP blocks of the whole design (default {DEFAULT_DSP})")
+    budget.add_argument("--multipliers", type=cli.positive_int, metavar="N",
+                        help="multipliers of the convolutions, instead of DSP blocks")
+    budget.add_argument("--fps", type=cli.positive_float, metavar="N",
+                        help="the smallest design that makes this many frames per second")
+    add("--clock", type=cli.positive_float, metavar="MHZ", help="clock (default: the board's)")
+    return result
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
+    console = cli.console()
+    target = board(args.board)
+    folder = OutputFolder(args.out or Path("build", args.board))
+    clock = args.clock or target.clock_mhz
+    with console.status("importing") as status:
+        network, notes = open_model(args.model)
+        images, labels = open_images(args, network)
+        engine = Engine(keep_zeros=args.engine == "dense", family=target.mac)
+
+        status.update("choosing the folding")
+        profile = Profile(network, stored(network, images[:PROFILED]), keep_zeros=engine.keep_zeros)
+        design = allocate(network, profile, engine, **budget_of(args, target, clock))
+        stages = fold(network, design, engine)
+
+        status.update("writing Verilog")
+        platform = FilePlatform()
+        top = Top(network, design=design, stages=stages, keep_zeros=engine.keep_zeros)
+        folder.add("rtl/skipstone.v", ROM_MODULE + verilog(
+            top, name="skipstone", platform=platform, ports=top.ports()))
+        for name, text in platform.files.items():
+            folder.add(f"rtl/{name}", text)
+        folder.add("rtl/files.f", "skipstone.v\n")
+
+        status.update("computing golden vectors")
+        images = images[:GOLDEN]
+        outputs = reference.run_outputs(network, stored(network, images))[network.outputs[0]]
+        golden = {"images": images, "outputs": samples(network.tensors[network.outputs[0]], outputs)}
+        if labels is not None:
+            golden["labels"] = labels[:GOLDEN]
+        folder.add("golden.npz", npz(golden))
+
+    figures = report(network, design, engine, profile, board=args.board, clock_mhz=clock)
+    folder.add("report.json", json.dumps(figures, indent=2) + "\n")
+    plain, arrays = network.to_arrays()
+    folder.add("network.npz", npz(arrays))
+    manifest = {
+        "skipstone": own_version(), "board": args.board, "clock_mhz": clock, "engine": args.engine,
+        "family": engine.family, "model": Path(args.model).name,
+        "budget": {name: getattr(args, name) for name in ("dsp", "multipliers", "fps")},
+        "multipliers": figures["multipliers"], "dsp": figures["dsp"],
+        "input_ways": design.ways,
+        "folding": {name: asdict(folding) for name, folding in design.foldings.items()},
+        "host": notes, "network": plain, "files": sorted([*folder.written, "build.json"]),
+    }
+    folder.add("build.json", json.dumps(manifest, indent=1) + "\n")
+    folder.save()
+
+    console.print(table(figures, network))
+    for note in notes:
+        console.print(f"left to the host: {note}", highlight=False)
+    console.print(f"wrote {folder.path}; next, prove it bit-exact in simulation:\n"
+                  f"  python -m sim.run {folder.path} --frames 64 --stalls 0.3", highlight=False)
+    return 0
+
+
+def open_model(model):
+    """The integer graph of a bundled name or an ONNX file, and notes for the host."""
+    network, notes = load(bundled.MODEL if model == bundled.NAME else existing(model))
+    tensor = network.input
+    for node in network.nodes:
+        if node.input != tensor:
+            raise UserError(f"Node {node.name!r} reads {node.input!r}, which another node reads too: "
+                            "branches are not supported yet; build a network without them")
+        tensor = node.output
+    if network.outputs != (tensor,):
+        raise UserError(f"Outputs {', '.join(network.outputs)} of {network.name!r} must be the last "
+                        f"layer's, {tensor!r}, alone; cut the file there")
+    return network, notes
+
+
+def existing(model):
+    path = Path(model)
+    if not path.exists():
+        raise UserError(f"Model {model!r} is neither a file nor the bundled network {bundled.NAME!r}")
+    return path
+
+
+def open_images(args, network):
+    """Pictures of the network's input size, and their labels or None."""
+    source = network.tensors[network.input]
+    if args.images is not None:
+        images, labels, _ = pictures.load(args.images, source.height, source.width, source.channels)
+        return images, labels
+    if args.model == bundled.NAME:
+        data = bundled.load_images()
+        return data["images"], data["labels"]
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (PROFILED, *source.shape), np.uint8), None
+
+
+def budget_of(args, target, clock):
+    """What :func:`allocate` is given."""
+    if args.fps is not None:
+        return {"cycles": clock * 1e6 / args.fps, "dsp": target.resources["dsp"]}
+    if args.multipliers is not None:
+        return {"multipliers": args.multipliers}
+    if args.dsp is not None and args.dsp > target.resources["dsp"]:
+        raise UserError(f"Budget of {args.dsp} DSP blocks exceeds the {target.resources['dsp']} of "
+                        f"{args.board}; lower --dsp or choose a larger board")
+    return {"dsp": args.dsp or min(DEFAULT_DSP, target.resources["dsp"])}
+
+
+def npz(arrays):
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def own_version():
+    try:
+        return version("skipstone")
+    except PackageNotFoundError:
+        return "source tree"
+
+
+if __name__ == "__main__":
+    sys.exit(cli.guarded(main, UnknownBoard, pictures.PicturesError))

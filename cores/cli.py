@@ -1,0 +1,57 @@
+"""What all command lines share: one-line errors with exit code 2, tables, examples in --help."""
+import argparse
+import sys
+
+from rich.console import Console
+
+from cores.errors import UserError
+
+__all__ = ["Parser", "console", "positive_int", "positive_float", "probability", "guarded"]
+
+
+class Parser(argparse.ArgumentParser):
+    """Parser whose errors are one line, and whose help keeps an example's line breaks."""
+
+    def __init__(self, module, description, example):
+        super().__init__(prog=f"python -m {module}", description=description, epilog=f"example:\n  {example}",
+                         formatter_class=argparse.RawDescriptionHelpFormatter)
+
+    def error(self, message):
+        sys.stderr.write(f"error: {message} (see {self.prog} --help)\n")
+        raise SystemExit(2)
+
+
+def console():
+    """Terminal output; wide enough for a table where nobody's terminal limits it."""
+    plain = Console()
+    return plain if plain.is_terminal else Console(width=150)
+
+
+def _number(kind, low, high, wanted):
+    def convert(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"must be {wanted}, not {text!r}")
+        return value
+    return convert
+
+
+positive_int = _number(int, 1, 1 << 40, "a positive integer")
+positive_float = _number(float, 1e-9, 1e12, "a positive number")
+probability = _number(float, 0.0, 0.99, "from 0 to 0.99")
+
+
+def guarded(main, *errors):
+    """Run ``main``; print a UserError, or one of ``errors``, as one line; return the exit code."""
+    try:
+        return main() or 0
+    except (UserError, *errors) as error:
+        text = " ".join(str(error).split())
+        print(f"error: {text}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130

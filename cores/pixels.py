@@ -1,0 +1,21 @@
+"""Raw 8-bit pixels, the network's quantized values, and stored values."""
+import numpy as np
+
+__all__ = ["stored", "samples"]
+
+
+def stored(network, images):
+    """Stored values of the network's input for ``images`` (N, height, width, channels) uint8.
+
+    The pixels 0 to 255 are spread over the range of the input's quantized values: for 8 unsigned
+    bits they are these values.
+    """
+    tensor = network.tensors[network.input]
+    images = np.asarray(images, np.int64)
+    span = tensor.high - tensor.low
+    return (tensor.low + (images * span + 127) // 255).astype(np.int32)
+
+
+def samples(tensor, values):
+    """Quantized values q = stored + zero point, as they travel over AXI4-Stream."""
+    return (values + tensor.zero_point).astype(np.int32)

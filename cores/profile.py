@@ -1,0 +1,93 @@
+"""What the pictures look like inside the network: non-zeros under each window of each lane."""
+import numpy as np
+
+from cores.graph import Conv
+from cores.stages import walk_of
+from sim import reference
+
+__all__ = ["Profile"]
+
+
+class Profile:
+    """Counts of non-zeros in every tensor, over some frames.
+
+    Parameters
+    ----------
+    network : Graph
+    frames : array of int (N, height, width, channels)
+        Stored values of the input.
+    keep_zeros : bool
+        Count every value: what the dense engine meets.
+    """
+
+    def __init__(self, network, frames, *, keep_zeros=False):
+        self.network, self.frames = network, len(frames)
+        values = reference.run(network, frames)
+        self._masks = {name: np.full(v.shape, True) if keep_zeros else v != 0
+                       for name, v in values.items()}
+        self._zeros = {name: 1 - np.count_nonzero(v) / v.size for name, v in values.items()}
+        counted, total = reference.nonzero_macs(network, values)
+        self.nonzero_macs = {name: n / total for name, n in counted.items()}
+        self._loads = {}
+
+    def zero_fraction(self, tensor):
+        """Share of zeros in a tensor."""
+        return self._zeros[tensor]
+
+    def beats(self, tensor, ways):
+        """Beats per frame of a tensor's busiest way; its closing beats are always sent."""
+        mask, most = self._masks[tensor], 0
+        for w in range(ways):
+            closed = mask[..., w::ways].copy()
+            closed[..., -1] = True
+            most = max(most, np.count_nonzero(closed))
+        return most / self.frames
+
+    def loads(self, node, lanes, row_lanes):
+        """Products (lookups where there are more) of one pass over each window.
+
+        Returns
+        -------
+        array of int (lanes * row_lanes, windows of all frames)
+        """
+        key = node.name, lanes, row_lanes
+        if key not in self._loads:
+            walk = walk_of(node, self.network.tensors[node.input])
+            mask = self._masks[node.input]
+            counts = np.stack([mask[..., lane::lanes].sum(-1) for lane in range(lanes)], -1)
+            self._loads[key] = np.concatenate(
+                [_under_windows(counts, walk, row, row_lanes) for row in range(row_lanes)])
+        return self._loads[key]
+
+    def cycles(self, node, folding):
+        """Cycles per frame that a stage is busy with its own work (modelled).
+
+        A convolution's pass over a window costs a lane the largest of its products, its lookups and
+        the drain; lanes run apart, so that the busiest one counts over the frame. A pool's window
+        costs its non-zeros, or a drain of its channels.
+        """
+        if isinstance(node, Conv):
+            passes = -(-len(node.weights) // folding.pes)
+            floor = -(-folding.pes // folding.out_ways)
+            load = np.maximum(self.loads(node, folding.lanes, folding.row_lanes), floor)
+            return passes * load.sum(1).max() / self.frames
+        channels = self.network.tensors[node.output].channels
+        load = np.maximum(self.loads(node, folding.ways, 1), -(-channels // folding.ways))
+        return load.sum(1).max() / self.frames
+
+
+def _under_windows(counts, walk, row, rows):
+    """Sum ``counts`` (N, H, W, lanes) under each window, at least its number of taps inside."""
+    y, x = walk.axes(row, rows)
+    total = np.zeros((len(counts), walk.out_height, walk.out_width, counts.shape[-1]), np.int32)
+    for j in range(y.taps):
+        oy = [o for o in range(y.outputs) if 0 <= y.coordinate(o, j) < y.size]
+        for k in range(x.taps):
+            ox = [o for o in range(x.outputs) if 0 <= x.coordinate(o, k) < x.size]
+            if oy and ox:
+                iy, ix = [y.coordinate(o, j) for o in oy], [x.coordinate(o, k) for o in ox]
+                total[:, oy[0]:oy[-1] + 1, ox[0]:ox[-1] + 1] += counts[
+                    :, iy[0]:iy[-1] + 1:walk.stride[0], ix[0]:ix[-1] + 1:walk.stride[1]]
+    taps = np.outer([n for _, n in y.inside], [n for _, n in x.inside])
+    total = np.maximum(total, np.maximum(taps, 1)[None, :, :, None])
+    return total.transpose(3, 0, 1, 2).reshape(counts.shape[-1], -1)

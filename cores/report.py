@@ -1,0 +1,67 @@
+"""The figures of a design, as report.json and as a table."""
+from rich.table import Table
+
+from cores.graph import Conv
+from cores.stages import dsps
+from sim import reference
+
+__all__ = ["report", "table"]
+
+ORIGINS = {"lut": "synthesised", "ff": "synthesised", "bram36": "synthesised",
+           "fmax_mhz": "synthesised"}     # null until synthesis fills them
+
+
+def report(network, design, engine, profile, *, board, clock_mhz):
+    """Figures of a design, modelled from the profile; those only synthesis knows are null."""
+    macs = reference.macs(network)
+    cycles = design.cycles_per_frame
+    rows = []
+    for node in network.nodes:
+        folding = design.foldings[node.name]
+        rows.append({
+            "name": node.name, "op": node.op if isinstance(node, Conv) else f"{node.op} pool",
+            "lanes": folding.lanes * folding.row_lanes, "channel_lanes": folding.lanes,
+            "row_lanes": folding.row_lanes, "pes": folding.pes if isinstance(node, Conv) else 0,
+            "ways": folding.ways, "out_ways": folding.out_ways,
+            "multipliers": folding.multipliers if isinstance(node, Conv) else 0,
+            "dsp": dsps(network, node, folding, engine), "cycles_per_frame": round(profile.cycles(node, folding)),
+            "zero_fraction": round(profile.zero_fraction(node.input), 4),
+            "macs_per_frame": macs[node.name],
+            "nonzero_macs_per_frame": round(profile.nonzero_macs[node.name]),
+        })
+    multipliers, dsp = (sum(row[key] for row in rows) for key in ("multipliers", "dsp"))
+    total, nonzero = (sum(row[key] for row in rows) for key in
+                      ("macs_per_frame", "nonzero_macs_per_frame"))
+    figures = {
+        "board": board, "clock_mhz": clock_mhz, "fmax_mhz": None, "multipliers": multipliers,
+        "dsp": dsp, "lut": None, "ff": None, "bram36": None, "cycles_per_frame": round(cycles),
+        "fps": round(clock_mhz * 1e6 / cycles, 1), "macs_per_frame": total,
+        "nonzero_macs_per_frame": nonzero, "utilisation": round(nonzero / multipliers / cycles, 4),
+        "mac_per_dsp_cycle": round(total / dsp / cycles, 4), "stages": rows,
+    }
+    return {**figures, "origin": {key: ORIGINS.get(key, "modelled") for key in figures}}
+
+
+def table(figures, network):
+    """The stages, one row each, and the whole design."""
+    result = Table(
+        title=f"{network.name} on {figures['board']} at {figures['clock_mhz']:g} MHz (modelled)",
+        caption=f"{figures['cycles_per_frame']:,} cycles per frame, {figures['fps']:,.0f} frames/s, "
+                f"{figures['multipliers']} multipliers in {figures['dsp']} DSPs, "
+                f"{figures['mac_per_dsp_cycle']:.2f} MAC per DSP and cycle, "
+                f"{figures['utilisation']:.0%} of multiplier slots on non-zeros")
+    for column in ("stage", "operator", "shape"):
+        result.add_column(column)
+    for column in ("lanes", "PEs", "multipliers", "DSPs", "cycles per frame", "zeros skipped",
+                   "share of bottleneck"):
+        result.add_column(column, justify="right")
+    for row, node in zip(figures["stages"], network.nodes):
+        source, target = network.tensors[node.input], network.tensors[node.output]
+        kernel = "x".join(map(str, node.kernel))
+        result.add_row(
+            row["name"], f"{row['op']} {kernel}", f"{'x'.join(map(str, source.shape))} to "
+            f"{'x'.join(map(str, target.shape))}", f"{row['channel_lanes']} x {row['row_lanes']}",
+            str(row["pes"] or "-"), str(row["multipliers"] or "-"), str(row["dsp"]),
+            f"{row['cycles_per_frame']:,}", f"{row['zero_fraction']:.0%}",
+            f"{row['cycles_per_frame'] / figures['cycles_per_frame']:.0%}")
+    return result

@@ -1,0 +1,90 @@
+"""The hardware stage of each node of the integer graph."""
+from dataclasses import dataclass
+
+from amaranth import signed, unsigned
+
+from cores import graph
+from cores.bounds import sum_bounds
+from hdl.conv import Conv, conv_dsps, signed_bits
+from hdl.pool import Pool
+from hdl.requantize import requantize_dsps
+from hdl.walk import Walk
+
+__all__ = ["Folding", "Engine", "shape_of", "walk_of", "weight_width", "sum_bits", "dsps", "component"]
+
+
+@dataclass(frozen=True)
+class Folding:
+    """How a stage is laid out; see :class:`~hdl.conv.Conv`. A pool has as many lanes as ways."""
+    lanes: int = 1
+    row_lanes: int = 1
+    pes: int = 1
+    ways: int = 1
+    out_ways: int = 1
+
+    @property
+    def multipliers(self):
+        return self.lanes * self.row_lanes * self.pes
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What all stages have in common: whether zeros are multiplied, and the MAC primitive."""
+    keep_zeros: bool = False
+    family: str = "behavioural"
+
+
+def shape_of(tensor):
+    """Shape of a tensor's stored values."""
+    return signed(tensor.bits) if tensor.signed else unsigned(tensor.bits)
+
+
+def walk_of(node, source):
+    """The window of ``node`` over its input tensor ``source``."""
+    return Walk(source.height, source.width, tuple(node.kernel), tuple(node.stride),
+                tuple(node.dilation), tuple(node.padding))
+
+
+def weight_width(node):
+    """Bits of the narrowest signed number that holds a convolution's weights, from 2."""
+    least, most = int(node.weights.min()), int(node.weights.max())
+    return max(2, (max(most, -least - 1)).bit_length() + 1)
+
+
+def sum_bits(node, source):
+    """Bits of the sums that ``node`` requantizes, from the exact bounds of its values."""
+    if isinstance(node, graph.Conv):
+        low, high = sum_bounds(node.weights, node.bias, source.low, source.high)
+        return signed_bits(min(low.min(), node.bias.min()), max(high.max(), node.bias.max()))
+    taps = walk_of(node, source).taps
+    return signed_bits(taps * source.low, taps * source.high)
+
+
+def dsps(network, node, folding, engine):
+    """DSP blocks of the stage that :func:`component` makes."""
+    source = network.tensors[node.input]
+    if isinstance(node, graph.Conv):
+        return conv_dsps(
+            shape_of(source), weight_width=weight_width(node), width=sum_bits(node, source),
+            lanes=folding.lanes * folding.row_lanes, pes=folding.pes, out_ways=folding.out_ways,
+            family=engine.family)
+    return 0 if node.requantization is None else requantize_dsps(
+        sum_bits(node, source), ways=folding.out_ways, family=engine.family)
+
+
+def component(network, node, folding, engine):
+    """The elaboratable of ``node``."""
+    source, target = network.tensors[node.input], network.tensors[node.output]
+    scale = node.requantization
+    common = {"walk": walk_of(node, source), "ways": folding.ways, "keep_zeros": engine.keep_zeros}
+    if isinstance(node, graph.Conv):
+        return Conv(
+            shape_of(source), low=source.low, high=source.high, weights=node.weights, bias=node.bias,
+            weight_width=weight_width(node), multiplier=scale.multiplier, shift=scale.shift,
+            out_low=scale.low, out_high=scale.high, out_shape=shape_of(target), pes=folding.pes,
+            lanes=folding.lanes, row_lanes=folding.row_lanes, out_ways=folding.out_ways,
+            family=engine.family, **common)
+    scaling = {} if scale is None else {"multiplier": scale.multiplier, "shift": scale.shift,
+                                        "low": scale.low, "high": scale.high}
+    return Pool(shape_of(source), channels=source.channels, op=node.op, out_shape=shape_of(target),
+                **scaling, **common)
