@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .check import between, positive
 from .lane import product_layout
-from .mac import MacArray
+from .mac import FAMILIES, MacArray
 from .rom import Rom, pack
 
 __all__ = ["SparseDot", "sums_layout"]
@@ -22,7 +22,8 @@ class SparseDot(wiring.Component):
 
     One product per cycle for each processing element (PE), without a gap between passes, as long as
     a pass takes at least ``pes / ways`` cycles: that is how long its sums take to drain. The engine
-    freezes as a whole when a pass ends before the sums of the one before are drained.
+    freezes as a whole when a pass ends before the sums of the one before are drained. ``latency``
+    cycles from the last product of a pass to its first sums.
     ``i.ready`` depends combinationally on ``o.ready``.
 
     Filter f is computed in pass ``f // pes`` by PE ``f % pes``. Each transfer of ``o`` carries the
@@ -42,12 +43,14 @@ class SparseDot(wiring.Component):
         Bits that hold every sum of a pass.
     ways : int
         Sums drained per cycle.
+    depth : int or None
+        Addresses that ``i`` ranges over, if more than ``passes * addresses``.
     family : str
         Multiply-accumulate primitive, see :class:`~hdl.mac.MacArray`.
 
     Members
     -------
-    i : In(stream.Signature(product_layout(shape, passes * addresses)))
+    i : In(stream.Signature(product_layout(shape, depth)))
     o : Out(stream.Signature(sums_layout(sum_width, ways)))
 
     Raises
@@ -56,21 +59,32 @@ class SparseDot(wiring.Component):
         If a parameter is out of its range, or a weight has more bits.
     """
 
+    latency = MacArray.latency + 4
+
     def __init__(self, shape, *, weights, weight_width, pes, sum_width, ways=1, depth=None,
                  family="behavioural"):
-        self.shape, self.weights = Shape.cast(shape), weights
+        self.shape, self.weights = Shape.cast(shape), np.asarray(weights)
+        between("Activation width", self.shape.width, 2, 17)
         self.weight_width = between("Weight width", weight_width, 2, 16)
-        self.pes, self.ways, self.family = positive("PEs", pes), positive("Ways", ways), family
-        self.sum_width = positive("Sum width", sum_width)
+        self.pes, self.ways = positive("PEs", pes), positive("Ways", ways)
+        self.sum_width, self.family = between("Sum width", sum_width, 2, 48), family
+        if family not in FAMILIES:
+            raise ValueError(f"Family must be one of {', '.join(FAMILIES)}, not {family!r}")
         if pes % ways:
             raise ValueError(f"PEs must be a multiple of the {ways} ways, not {pes}")
+        weights = self.weights
+        if weights.ndim != 2 or not weights.size:
+            raise ValueError(f"Weights must be of shape (filters, addresses), not {weights.shape}")
         limit = 1 << (weight_width - 1)
         if weights.min() < -limit or weights.max() >= limit:
             raise ValueError(f"Weights must have {weight_width} bits, not range from "
                              f"{weights.min()} to {weights.max()}")
         self.filters, self.addresses = weights.shape
         self.passes = -(-self.filters // pes)
-        depth = self.passes * self.addresses if depth is None else depth
+        least = self.passes * self.addresses
+        depth = least if depth is None else positive("Depth", depth)
+        if depth < least:
+            raise ValueError(f"Depth must be at least {least}, not {depth!r}")
         super().__init__({
             "i": In(stream.Signature(product_layout(shape, depth))),
             "o": Out(stream.Signature(sums_layout(sum_width, ways)))})

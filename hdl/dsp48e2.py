@@ -89,7 +89,8 @@ class Dsp48e2Macs(wiring.Component):
         m = Module()
         # The block registers OPMODE beside the product: its input runs two cycles behind ``first``,
         # the counters three.
-        first, adds, clear = Signal(reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
+        first, adds, clear = (Signal(name=name, reset_less=True) for name in
+                              ("first_1", "adds", "clear"))
         with m.If(self.en):
             m.d.sync += [first.eq(self.first), adds.eq(~first), clear.eq(~adds)]
         activation = Signal(signed(18))

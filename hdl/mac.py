@@ -1,4 +1,4 @@
-"""The multiply-accumulate array: one activation meets P weights, and P sums are held and drained."""
+"""The multiply-accumulate array: one activation meets P weights; P sums are held and drained."""
 from amaranth import Module, Mux, Shape, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -26,8 +26,8 @@ def pick(m, items, index):
     mapper of Yosys restructures the tree into a quarter more LUTs.
     """
     while len(items) > 8:
-        groups = [Signal.like(items[0], name="group", reset_less=True, attrs={"keep": "true"})
-                  for _ in items[::4]]
+        groups = [Signal(items[0].shape(), name=f"group_{n}", attrs={"keep": "true"})
+                  for n in range(-(-len(items) // 4))]
         m.d.comb += [group.eq(_tree(items[4 * n:4 * n + 4], index[:2]))
                      for n, group in enumerate(groups)]
         items, index = groups, index[2:]
@@ -61,18 +61,18 @@ class BehaviouralMacs(wiring.Component):
             "totals": Out(signed(sum_width)).array(pes)})
 
     def elaborate(self, platform):
-        m, accs = Module(), []
+        m, totals = Module(), []
         with m.If(self.en):
-            first = _delayed(m, self.first, 3)
-            value = _delayed(m, self.value, 2)
-            for n, total in enumerate(self.totals):
+            first = _delayed(m, "first", self.first, 3)
+            value = _delayed(m, "value", self.value, 2)
+            for n in range(len(self.totals)):
                 weight = self.weights.word_select(n, self.weight_width).as_signed()
-                weight = _delayed(m, weight, 2)
-                product = _delayed(m, value * weight, 1)
-                acc = Signal(signed(self.sum_width), reset_less=True)
-                m.d.sync += acc.eq(Mux(first, 0, acc) + product)
-                accs.append(acc)
-        m.d.comb += [total.eq(acc) for total, acc in zip(self.totals, accs, strict=True)]
+                weight = _delayed(m, f"weight_{n}", weight, 2)
+                product = _delayed(m, f"product_{n}", value * weight, 1)
+                total = Signal(signed(self.sum_width), name=f"total_{n}", reset_less=True)
+                m.d.sync += total.eq(Mux(first, 0, total) + product)
+                totals.append(total)
+        m.d.comb += [port.eq(total) for port, total in zip(self.totals, totals, strict=True)]
         return m
 
 
@@ -202,10 +202,10 @@ class MacArray(wiring.Component):
         return m
 
 
-def _delayed(m, value, cycles):
+def _delayed(m, name, value, cycles):
     """``value`` behind ``cycles`` registers, in the enabling block that is open in ``m``."""
-    for _ in range(cycles):
-        register = Signal(value.shape(), reset_less=True)
+    for n in range(cycles):
+        register = Signal(value.shape(), name=f"{name}_{n + 1}", reset_less=True)
         m.d.sync += register.eq(value)
         value = register
     return value

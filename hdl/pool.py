@@ -1,3 +1,5 @@
+# amaranth: UnusedElaboratable=no
+# (for the parts of a pool that is refused, or that is built to be looked at only)
 """A pooling stage: window, per-channel reduction, and requantization of averages."""
 import numpy as np
 from amaranth import Module, Shape, Signal
@@ -41,7 +43,9 @@ class Pool(wiring.Component):
     Where the only window holds the whole map (global pooling), there is no memory of pixels: each
     beat is reduced as it arrives, a frame takes the larger of its beats and the channels on each
     way, and its first result is offered 5 cycles (an average's 11) after its last beat was taken.
-    Otherwise that takes 9 cycles and the window's products more.
+    Otherwise, with an idle stage, 14 (20) cycles and one for each of the window's products after
+    the beat that completes it. A stage that comes out of reset first clears its banks, a cycle for
+    each channel of a way.
     ``i.ready`` and ``o`` depend on registers only.
 
     Parameters

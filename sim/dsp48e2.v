@@ -348,7 +348,8 @@ module DSP48E2 #(
         end else if (CEP) begin
             p_q <= p_in;
             {carryout_q, cascade_q, sign_q} <= {carryout_in, carries[LANES-1], m[44]};
-            {match_q, matchb_q, match_past, matchb_past} <= {match_in, matchb_in, match_q, matchb_q};
+            {match_q, matchb_q} <= {match_in, matchb_in};
+            {match_past, matchb_past} <= {match_q, matchb_q};
         end
     assign P = PREG != 0 ? p_q : p_in;
     assign PCOUT = P;

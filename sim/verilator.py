@@ -1,4 +1,5 @@
 """Compile a design with Verilator and stream transfers through it."""
+import hashlib
 import os
 import shutil
 import subprocess
@@ -67,7 +68,7 @@ def _environment():
 
 
 def compile_design(sources, *, top, inputs, outputs, folder, trace=False, optimize="-O2"):
-    """Build a simulator of Verilog ``sources`` in ``folder``.
+    """Build a simulator of Verilog ``sources`` in ``folder``, unless it holds one of the same sources.
 
     Parameters
     ----------
@@ -92,9 +93,17 @@ def compile_design(sources, *, top, inputs, outputs, folder, trace=False, optimi
         If a tool is missing or fails.
     """
     binary, environment = _environment()
-    folder = Path(folder)
+    folder, harness = Path(folder), Path(__file__).with_name("harness.cpp")
+    header = _ports_header(top, inputs, outputs)
+    digest = hashlib.sha256(header.encode() + repr((top, trace, optimize)).encode())
+    for source in [*sources, harness]:
+        digest.update(Path(source).read_bytes())
+    stamp, built = folder / "stamp", Simulation(folder / "simulate", len(inputs), len(outputs))
+    if stamp.exists() and stamp.read_text() == digest.hexdigest() and built.binary.exists():
+        return built
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "ports.h").write_text(_ports_header(top, inputs, outputs))
+    stamp.unlink(missing_ok=True)
+    (folder / "ports.h").write_text(header)
     command = [
         str(binary), "--cc", "--exe", "--build", "-j", "0", "-O3", "--x-assign", "unique",
         "--x-initial", "unique", "--no-assert", "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style",
@@ -106,13 +115,14 @@ def compile_design(sources, *, top, inputs, outputs, folder, trace=False, optimi
                       f"OPT_FAST={optimize} OPT_SLOW=-O0 OPT_GLOBAL=-O1",
         *(["--trace"] if trace else []), "-o", "simulate",
         *(str(Path(source).resolve()) for source in sources),
-        str(Path(__file__).with_name("harness.cpp")),
+        str(harness),
     ]
     done = subprocess.run(command, env=environment, text=True, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT)
     if done.returncode:
         raise SimulationError("Verilator failed:\n" + "\n".join(done.stdout.splitlines()[-20:]))
-    return Simulation(folder / "simulate", len(inputs), len(outputs))
+    stamp.write_text(digest.hexdigest())
+    return built
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,393 @@
+# amaranth: UnusedElaboratable=no
+"""Pooling against the NumPy reference: parameter space, corners, timing, reset, bad parameters."""
+from functools import partial
+
+import numpy as np
+import pytest
+from amaranth import Module, Shape, signed, unsigned
+from hypothesis import given
+from hypothesis import strategies as st
+
+import hdl.reduce
+from cores import graph
+from hdl.pool import Pool, pool_slots
+from hdl.reduce import Reduce
+from hdl.walk import Walk
+from sim import reference
+from sim.harness import Sink, Source, offers_without_ready, run
+from sim.pixels import from_beats, to_beats
+from strategies import (
+    ACTIVATIONS,
+    STALLS,
+    activations,
+    check,
+    densities,
+    latencies,
+    ports,
+    random_map,
+    run_after_reset,
+    seeds,
+    shares,
+    walks,
+)
+
+PAD = (1, 1, 1, 1)
+HALF = Walk(6, 6, (2, 2), stride=(2, 2))
+WHOLE = Walk(3, 4, (3, 4))
+
+
+def only_padding(walk):
+    return any(n == 0 for axis in walk.axes() for _, n in axis.inside)
+
+
+def requantization(walk, channels, activation, out, seed):
+    """Scales about one over the number of taps, and any bounds of ``out``; also no scale at all."""
+    rng = np.random.default_rng(seed)
+    (shape, *_), (out_shape, low, high) = ACTIVATIONS[activation], ACTIVATIONS[out]
+    shift = 17 + walk.taps.bit_length() + Shape.cast(shape).width - Shape.cast(out_shape).width
+    return graph.Requantization(
+        rng.integers(0, 1 << 17, channels), np.clip(shift + rng.integers(-2, 2, channels), 0, 63),
+        rng.choice([low, 0, low // 3]), rng.choice([high, high // 2]))
+
+
+def case_of(walk, channels, op, *, x=None, activation="u8", out="u8", density=0.5, frames=2, seed=0,
+            ways=1, slots=None, keep_zeros=False):
+    """A design, the beats of its input, and its expected output."""
+    shape, low, high = ACTIVATIONS[activation]
+    scale, options = None, {}
+    if op == "avg":
+        scale = requantization(walk, channels, activation, out, seed)
+        options = {"multiplier": scale.multiplier, "shift": scale.shift, "low": int(scale.low),
+                   "high": int(scale.high), "out_shape": ACTIVATIONS[out][0]}
+    dut = Pool(shape, walk=walk, channels=channels, op=op, ways=ways, slots=slots,
+               keep_zeros=keep_zeros, **options)
+    if x is None:
+        x = random_map(np.random.default_rng(seed), (frames, walk.height, walk.width, channels),
+                       low, high, density)
+    x = np.asarray(x, np.int32)
+    node = graph.Pool("pool", "x", "y", op, walk.kernel, walk.stride, walk.dilation, walk.padding,
+                      scale)
+    return dut, to_beats(x, ways, keep_zeros), reference.run_node(node, x)
+
+
+def compare(dut, sinks, y):
+    """The sinks' beats are exactly those of ``y``; the channel of a closing zero counts too."""
+    got = [[{"value": int(b.value), "channel": int(b.channel), "last": int(b.last)}
+            for b in sink.got] for sink in sinks]
+    np.testing.assert_array_equal(from_beats(got, y.shape), y)
+    assert got == to_beats(y, dut.ways, dut.keep_zeros)
+
+
+def check_pool(walk, channels, op, *, p_in=(1.0,), p_out=(1.0,), seed=0, **case):
+    """Stream frames through a pool and compare; returns its sinks and expected output."""
+    dut, beats, y = case_of(walk, channels, op, seed=seed, **case)
+    out = to_beats(y, dut.ways, dut.keep_zeros)
+    sinks = ports(Sink, dut.o.way, out, p_out)
+    run(dut, ports(Source, dut.i.way, beats, p_in), sinks, seed=seed, max_cycles=50_000)
+    compare(dut, sinks, y)
+    return sinks, y
+
+
+def frame_ends(sinks, y):
+    """Cycles in which each frame's last beat left the first way."""
+    ends = [cycle for cycle, beat in zip(sinks[0].cycles, sinks[0].got) if beat.last]
+    return ends[y.shape[1] * y.shape[2] - 1::y.shape[1] * y.shape[2]]
+
+
+# ---- The whole parameter space ------------------------------------------------------------------
+
+@st.composite
+def cases(draw, walk):
+    """Arguments of check_pool; few enough products that an example takes a fraction of a second."""
+    walk = draw(walk)
+    channels = draw(st.integers(1, 9))
+    ops = ["avg"] if only_padding(walk) else ["max", "max", "avg"]
+    keep_zeros, density = draw(st.booleans()), draw(densities)
+    work = walk.taps_inside * max(1, channels * (1 if keep_zeros else density))
+    return {"walk": walk, "channels": channels, "op": draw(st.sampled_from(ops)),
+            "activation": draw(activations), "out": draw(activations), "density": density,
+            "frames": 1 if work > 200 else draw(st.integers(2, 3)), "seed": draw(seeds),
+            "ways": draw(st.integers(1, min(3, channels))), "keep_zeros": keep_zeros,
+            "slots": draw(st.sampled_from([None, walk.min_slots()])),
+            "p_in": draw(shares), "p_out": draw(shares)}
+
+
+@given(case=cases(walks(taps=4, size=6, extra=3)))
+@check(40)
+def test_pool(case):
+    check_pool(**case)
+
+
+wholes = st.builds(
+    lambda height, width, stride: Walk(height, width, (height, width), stride=stride),
+    st.integers(1, 5), st.integers(1, 5), st.tuples(st.integers(1, 4), st.integers(1, 4)))
+
+
+@given(case=cases(wholes))
+@check(25)
+def test_global(case):
+    check_pool(**case)
+
+
+# ---- Corners ------------------------------------------------------------------------------------
+
+def of_value(values, frames=3, height=4, width=4):
+    """Frames whose pixels all hold the channels ``values``."""
+    return np.broadcast_to(np.array(values), (frames, height, width, len(values)))
+
+
+def with_zeros(pixels, frames=3):
+    """Frames of 4x4 pixels with the two channels -5 and -7, but ``pixels`` are 0 in the second."""
+    x = of_value([-5, -7], frames).copy()
+    for row, column in pixels:
+        x[:, row, column, 1] = 0
+    return x
+
+
+QUARTER = Walk(4, 4, (2, 2), stride=(2, 2))
+CORNERS = {
+    # One channel: all of a window's products meet in one word of the bank.
+    "one channel": dict(walk=QUARTER, x=of_value([200])),
+    "the same channel of the next window": dict(walk=Walk(4, 4), x=of_value([200])),
+    "only the last of three channels": dict(walk=QUARTER, x=of_value([0, 0, 9])),
+    "only the first of three channels": dict(walk=QUARTER, x=of_value([9, 0, 0])),
+    "all negative": dict(walk=QUARTER, x=of_value([-5, -128]), activation="s8"),
+    "all negative, padded": dict(walk=Walk(4, 4, (3, 3), padding=PAD), x=of_value([-5, -128]),
+                                 activation="s8"),
+    "all negative, 9 bits": dict(walk=QUARTER, x=of_value([-256, -1]), activation="s9 full"),
+    "negative, one absent": dict(walk=QUARTER, x=with_zeros([(0, 0), (3, 2)]), activation="s8"),
+    "negative, one absent, padded": dict(
+        walk=Walk(4, 4, (3, 2), stride=(2, 1), padding=(1, 0, 0, 1)),
+        x=with_zeros([(0, 0), (3, 2)]), activation="s8"),
+    "all zeros": dict(walk=QUARTER, x=of_value([0, 0, 0])),
+    "all zeros, signed": dict(walk=QUARTER, x=of_value([0, 0, 0]), activation="s8"),
+    "one pixel": dict(walk=Walk(1, 1), x=of_value([3, 0, 1, 0], 9, 1, 1)),
+    "one pixel, padded": dict(walk=Walk(1, 1, (3, 3), padding=PAD), x=of_value([-3, 0], 9, 1, 1),
+                              activation="s8"),
+    "one negative value": dict(walk=Walk(1, 1), x=of_value([-3], 9, 1, 1), activation="s4"),
+    "global": dict(walk=Walk(4, 4, (4, 4), stride=(3, 2)), x=of_value([-3, 0]), activation="s8"),
+    "global, one absent": dict(walk=Walk(4, 4, (4, 4)), x=with_zeros([(3, 3)]), activation="s8"),
+    "global, padded": dict(walk=Walk(4, 4, (6, 6), padding=PAD), x=with_zeros([(0, 3)]),
+                           activation="s8"),
+    "largest sums": dict(walk=QUARTER, x=of_value([65535] * 3), activation="u16"),
+    "least sums": dict(walk=QUARTER, x=of_value([-65536] * 3), activation="s17 full"),
+}
+
+
+@pytest.mark.parametrize("op", ["max", "avg"])
+@pytest.mark.parametrize("p_in, p_out", STALLS[:1] + STALLS[2:])
+@pytest.mark.parametrize("name", CORNERS)
+def test_corners(name, p_in, p_out, op):
+    case = CORNERS[name]
+    check_pool(channels=case["x"].shape[-1], op=op, out="s8", p_in=[p_in], p_out=[p_out], **case)
+
+
+def test_maximum_of_negatives():
+    """The corners above prove what they say."""
+    _, y = check_pool(channels=2, op="max", **CORNERS["all negative"])
+    assert (y == [-5, -128]).all()
+    _, y = check_pool(channels=2, op="max", **CORNERS["negative, one absent"])
+    assert (y[:, :, :, 0] == -5).all() and (y[..., 1] == [[0, -7], [-7, 0]]).all()
+
+
+@pytest.mark.parametrize("op, walk", [("max", HALF), ("avg", HALF), ("max", WHOLE), ("avg", WHOLE)])
+def test_a_way_works_on_when_another_stands(op, walk):
+    """Nothing but the ways' own handshakes couples them."""
+    dut, beats, y = case_of(walk, 5, op, ways=2)
+    out = to_beats(y, 2)
+    sink = Sink(dut.o.way[1], len(out[1]))
+    run(dut, [Source(dut.i.way[1], beats[1])], [sink])
+    assert len(sink.got) == len(out[1])
+
+
+# ---- The engine alone ---------------------------------------------------------------------------
+
+def products(*windows):
+    """Products of a Reduce from the (channel, value) pairs of each window."""
+    return [{"value": value, "address": channel, "last": n == len(window) - 1,
+             "final": n == len(window) - 1}
+            for window in windows for n, (channel, value) in enumerate(window)]
+
+
+@pytest.mark.parametrize("p_in, p_out", STALLS)
+@pytest.mark.parametrize("op, shape, wanted", [
+    ("sum", unsigned(8), [[765, 0, 7], [0, 0, 0], [0, 255, 0], [1, 2, 3]]),
+    ("max", unsigned(8), [[255, 0, 7], [0, 0, 0], [0, 255, 0], [1, 2, 3]]),
+])
+def test_reduce(op, shape, wanted, p_in, p_out):
+    """In any order of channels, and with the arbitrary channel of an empty window out of range."""
+    dut = Reduce(shape, walk=QUARTER, channels=3, op=op)
+    data = products([(0, 255), (0, 255), (2, 3 if op == "max" else 0), (0, 255), (2, 7)], [(3, 0)],
+                    [(1, 255)], [(2, 3), (1, 2), (0, 1)])
+    sink = Sink(dut.o, 12, p=p_out)
+    run(dut, [Source(dut.i, data, p=p_in)], [sink])
+    got = [(int(r.value), int(r.channel), int(r.last)) for r in sink.got]
+    assert got == [(v, c, int(c == 2)) for window in wanted for c, v in enumerate(window)]
+
+
+@pytest.mark.parametrize("sizes, cycles", [([5] * 8, 5), ([4] * 8, 4), ([3] * 8, 4), ([1] * 8, 4),
+                                           ([7, 1] * 4, None)])
+def test_reduce_takes_its_floor(sizes, cycles):
+    """Cycles per window: its products or its channels, whichever are more."""
+    dut = Reduce(unsigned(8), walk=QUARTER, channels=4, op="sum")
+    data = products(*([(0, 1)] * size for size in sizes))
+    sink = Sink(dut.o, 4 * len(sizes))
+    run(dut, [Source(dut.i, data)], [sink])
+    ends = [cycle for cycle, result in zip(sink.cycles, sink.got) if result.last]
+    floor = [max(size, 4) for size in sizes] if cycles is None else [cycles] * len(sizes)
+    assert np.diff(ends).tolist()[1:] == floor[2:]
+
+
+# ---- Timing -------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("op", ["max", "avg"])
+@pytest.mark.parametrize("density, channels, ways, cycles", [
+    (1, 8, 1, 288),     # 9 windows of 4 * 8 products
+    (1, 8, 2, 144),
+    (0, 8, 1, 72),      # 9 windows of 8 channels
+    (0, 2, 1, 36),      # 9 windows of 4 taps, and 36 pixels
+    (0, 8, 4, 36),
+])
+def test_steady_cycles(op, density, channels, ways, cycles):
+    sinks, y = check_pool(HALF, channels, op, density=density, ways=ways, frames=5)
+    assert np.diff(frame_ends(sinks, y))[1:].tolist() == [cycles] * 3
+
+
+@pytest.mark.parametrize("op", ["max", "avg"])
+@pytest.mark.parametrize("density, channels, cycles", [(1, 3, 36), (0, 3, 12), (0, 20, 20)])
+def test_steady_cycles_of_global_pooling(op, density, channels, cycles):
+    sinks, y = check_pool(WHOLE, channels, op, density=density, frames=5)
+    assert np.diff(frame_ends(sinks, y))[1:].tolist() == [cycles] * 3
+
+
+@pytest.mark.parametrize("op, more", [("max", 0), ("avg", 6)])
+def test_latency(op, more):
+    """From the beat that completes a window to the window's first result."""
+    (sink,), _ = check_pool(WHOLE, 3, op, density=1, frames=1, keep_zeros=True)
+    # After a reset, three channels are cleared while one beat waits.
+    assert latencies(sink)[0] == 35 + 2 + 5 + more
+    (sink,), _ = check_pool(Walk(1, 2, (1, 1)), 3, op, density=1, frames=1, keep_zeros=True)
+    assert latencies(sink)[0] == 2 + 14 + 3 + more
+
+
+def test_default_slots_do_not_slow_it_down():
+    walk = Walk(6, 20, (2, 2), stride=(2, 2))
+    ends = [np.diff(frame_ends(*check_pool(walk, 3, "max", frames=3, slots=slots))).tolist()
+            for slots in (None, 120)]
+    assert pool_slots(walk, 3) < 120 and ends[0] == ends[1]
+
+
+# ---- Protocol and reset -------------------------------------------------------------------------
+
+@pytest.mark.parametrize("op", ["max", "avg"])
+@pytest.mark.parametrize("walk", [HALF, WHOLE])
+def test_offers_without_ready(op, walk):
+    dut, beats, _ = case_of(walk, 3, op, density=1)
+    assert offers_without_ready(dut, [Source(dut.i.way[0], beats[0])], dut.o.way[0])
+
+
+@pytest.mark.parametrize("op", ["max", "avg"])
+@pytest.mark.parametrize("activation", ["u8", "s8"])
+@pytest.mark.parametrize("walk", [HALF, WHOLE, Walk(4, 4, (3, 3), padding=PAD)])
+@pytest.mark.parametrize("cycles", [1, 37, 80])
+def test_reset_in_a_frame(op, activation, walk, cycles):
+    """Nothing of the frames before the reset is left in the banks."""
+    dut, beats, y = case_of(walk, 3, op, density=0.5, activation=activation, ways=2, seed=cycles)
+    _, junk, _ = case_of(walk, 3, op, density=1, activation=activation, ways=2, seed=1)
+    sinks = ports(Sink, dut.o.way, to_beats(y, 2), (0.7,))
+    run_after_reset(dut, ports(Source, dut.i.way, junk, (1.0,)),
+                    ports(Source, dut.i.way, beats, (0.8,)), sinks, cycles=cycles)
+    compare(dut, sinks, y)
+
+
+# ---- The checks above fail when they should -----------------------------------------------------
+
+BANKS = hdl.reduce.Banks
+
+
+class Broken(BANKS):
+    """Banks with one signal tied to 0."""
+
+    def __init__(self, shape, *, channels, tied):
+        super().__init__(shape, channels=channels)
+        self.tied = tied
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.banks = banks = BANKS(self.data.shape(), channels=self.channels)
+        for name in ("bank", "clearing", "address", "number", "write", "data", "go"):
+            m.d.comb += getattr(banks, name).eq(0 if name == self.tied else getattr(self, name))
+        m.d.comb += [self.old.eq(banks.old), self.drained.eq(banks.drained)]
+        return m
+
+
+@pytest.mark.parametrize("op", ["max", "avg"])
+@pytest.mark.parametrize("tied", ["bank", "go", "write"])
+def test_broken_banks_are_found(op, tied, monkeypatch):
+    """One bank only, not cleared when drained, never written."""
+    monkeypatch.setattr(hdl.reduce, "Banks", partial(Broken, tied=tied))
+    with pytest.raises((AssertionError, TimeoutError)):
+        check_pool(HALF, 3, op, frames=2)
+
+
+def test_banks_not_cleared_after_a_reset_are_found(monkeypatch):
+    monkeypatch.setattr(hdl.reduce, "Banks", partial(Broken, tied="clearing"))
+    with pytest.raises(AssertionError):
+        test_reset_in_a_frame("max", "u8", WHOLE, 80)
+
+
+# ---- Bad parameters -----------------------------------------------------------------------------
+
+AVERAGE = dict(op="avg", out_shape=8, multiplier=[1] * 4, shift=[0] * 4, low=0, high=255)
+WRONG = [
+    (dict(walk=(6, 6)), TypeError, r"^Walk must be a Walk, not \(6, 6\)$"),
+    (dict(op="min"), ValueError, r"^Operation must be 'max' or 'avg', not 'min'$"),
+    (dict(channels=0), TypeError, r"^Channels must be a positive integer, not 0$"),
+    (dict(ways=5), ValueError, r"^Ways must be at most the 4 channels, not 5$"),
+    (dict(ways=1.0), TypeError, r"^Ways must be a positive integer, not 1\.0$"),
+    (dict(slots=1), ValueError, r"^Slots must be at least \d+, not 1$"),
+    (dict(walk=WHOLE, slots=0), TypeError, r"^Slots must be a positive integer, not 0$"),
+    (dict(low=0), ValueError, r"^Lower bound must be given for an average and only there, not 0$"),
+    (dict(multiplier=[1] * 4), ValueError, r"^Multiplier must be given .*, not \[1, 1, 1, 1\]$"),
+    (dict(out_shape=9), ValueError,
+     r"^Output shape of a maximum must be unsigned\(8\), not 9$"),
+    (dict(walk=Walk(2, 2, (1, 1), padding=PAD)), ValueError,
+     r"^Every window of a maximum must have a tap inside the map, not lie in padding "
+     r"\(1, 1, 1, 1\) only$"),
+    (AVERAGE | dict(out_shape=None), ValueError,
+     r"^Output shape must be given for an average, not None$"),
+    (AVERAGE | dict(high=None), ValueError, r"^Upper bound must be given .*, not None$"),
+    (AVERAGE | dict(shift=[0] * 3), ValueError,
+     r"^Shifts must be 4, one per channel, not of shape \(3,\)$"),
+    (AVERAGE | dict(multiplier=1), ValueError,
+     r"^Multipliers must be 4, one per channel, not of shape \(\)$"),
+    (AVERAGE | dict(low=1), ValueError, r"^Lower bound must be from 0 to 0, not 1$"),
+]
+
+
+@pytest.mark.parametrize("change, error, message", WRONG)
+def test_wrong_parameters(change, error, message):
+    with pytest.raises(error, match=message):
+        Pool(8, **(dict(walk=HALF, channels=4, op="max") | change))
+
+
+@pytest.mark.parametrize("change, error, message", [
+    (dict(walk=None), TypeError, r"^Walk must be a Walk, not None$"),
+    (dict(op="avg"), ValueError, r"^Operation must be 'max' or 'sum', not 'avg'$"),
+    (dict(channels=-1), TypeError, r"^Channels must be a positive integer, not -1$"),
+    (dict(depth=3), ValueError, r"^Depth must be at least the 4 channels, not 3$"),
+])
+def test_wrong_parameters_of_reduce(change, error, message):
+    with pytest.raises(error, match=message):
+        Reduce(8, **(dict(walk=HALF, channels=4, op="sum") | change))
+
+
+@pytest.mark.parametrize("shape, walk, sums", [
+    (unsigned(8), HALF, unsigned(10)), (signed(8), HALF, signed(10)),
+    (unsigned(4), WHOLE, unsigned(8)), (signed(17), Walk(1, 1), signed(17)),
+    (unsigned(8), Walk(2, 2, (3, 3), padding=PAD), unsigned(10)),
+])
+def test_width_of_sums(shape, walk, sums):
+    """As narrow as the taps inside the map allow."""
+    assert Reduce(shape, walk=walk, channels=2, op="sum").out_shape == sums
+    assert Reduce(shape, walk=walk, channels=2, op="max").out_shape == shape
