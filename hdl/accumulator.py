@@ -59,6 +59,8 @@ class Accumulator(wiring.Component):
         self.width, self.ways = positive("Width", width), positive("Ways", ways)
         self.windows = positive("Windows", windows)
         self.bias = np.asarray(bias, np.int64)
+        if self.bias.ndim != 1 or not self.bias.size:
+            raise ValueError(f"Biases must be one for each filter, not of shape {self.bias.shape}")
         if self.bias.min() < -(1 << (width - 1)) or self.bias.max() >= 1 << (width - 1):
             raise ValueError(f"Biases must have {width} bits, not range from "
                              f"{self.bias.min()} to {self.bias.max()}")
@@ -69,7 +71,7 @@ class Accumulator(wiring.Component):
 
     @property
     def latency(self):
-        return 4 + (self.lanes - 1).bit_length()
+        return 2 + self.lanes.bit_length()
 
     def elaborate(self, platform):
         m = Module()

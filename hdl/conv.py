@@ -1,3 +1,5 @@
+# amaranth: UnusedElaboratable=no
+# A stage holds its parts from the start, also when it is only asked for its size.
 """A convolution stage: window, dot products, accumulator and requantization."""
 import numpy as np
 from amaranth import Module, Shape
@@ -5,11 +7,12 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .accumulator import Accumulator
-from .check import positive
+from .check import between, positive
 from .dot import SparseDot
 from .mac import dsp_count
 from .requantize import Requantize, requantize_dsps
 from .stream import PixelSignature, connect_pixels, connect_streams
+from .walk import Walk
 from .window import Window
 
 __all__ = ["Conv", "conv_dsps", "signed_bits"]
@@ -78,15 +81,23 @@ class Conv(wiring.Component):
                  out_low, out_high, out_shape, pes, lanes=1, row_lanes=1, ways=1, out_ways=1,
                  windows=4, slots=None, keep_zeros=False, family="behavioural"):
         weights, bias = np.asarray(weights, np.int64), np.asarray(bias, np.int64)
+        if not isinstance(walk, Walk):
+            raise TypeError(f"Walk must be a Walk, not {walk!r}")
         if weights.ndim != 4 or weights.shape[1:3] != walk.kernel:
             raise ValueError(f"Weights must be of shape (filters, {walk.kernel[0]}, {walk.kernel[1]}, "
                              f"channels), not {weights.shape}")
         if bias.shape != weights.shape[:1]:
             raise ValueError(f"Biases must be {len(weights)}, one per filter, not {bias.shape}")
+        if np.shape(multiplier) != bias.shape:
+            raise ValueError(
+                f"Multipliers must be {len(weights)}, one per filter, not {np.shape(multiplier)}")
         if positive("PEs", pes) > len(weights):
             raise ValueError(f"PEs must be at most the {len(weights)} filters, not {pes}")
         self.family, self.weight_width = family, weight_width
         self.shape, self.out_shape = Shape.cast(shape), Shape.cast(out_shape)
+        least = -(1 << (self.shape.width - 1)) if self.shape.signed else 0
+        between("Lowest activation", low, least, 0)
+        between("Highest activation", high, 0, least + (1 << self.shape.width) - 1)
         filters, _, _, channels = weights.shape
         self.window = Window(
             shape, walk=walk, channels=channels, ways=ways, lanes=lanes, row_lanes=row_lanes,

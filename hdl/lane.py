@@ -24,8 +24,8 @@ class WindowLane(wiring.Component):
     """Store lists of non-zeros in a ring, and replay those under each pass of a window.
 
     It looks up one tap per cycle and streams one non-zero per cycle, the two decoupled by a short
-    queue; taps without any non-zero cost a lookup only. Three cycles pass between a list's lookup
-    and its first product. ``o`` depends on registers only; ``o.ready`` gates the lane's reading.
+    queue; taps without any non-zero cost a lookup only. A list's first product follows its lookup by
+    six cycles. ``o`` depends on registers only; ``o.ready`` gates the lane's reading.
 
     Parameters
     ----------

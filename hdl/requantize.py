@@ -61,7 +61,8 @@ class Requantize(wiring.Component):
     def __init__(self, *, width, multiplier, shift, low, high, shape, ways=1, keep_zeros=False, depth=16):
         self.width, self.ways = positive("Width", width), positive("Ways", ways)
         self.multiplier, self.shift = np.asarray(multiplier, np.int64), np.asarray(shift, np.int64)
-        if self.multiplier.shape != self.shift.shape or self.multiplier.ndim != 1:
+        if self.multiplier.shape != self.shift.shape or self.multiplier.ndim != 1 \
+                or not self.multiplier.size:
             raise ValueError(f"Multipliers and shifts must be equally many, not of shapes "
                              f"{self.multiplier.shape} and {self.shift.shape}")
         between("Multiplier", int(self.multiplier.min()), 0, (1 << MULTIPLIER_BITS) - 1)
@@ -144,11 +145,11 @@ class Requantize(wiring.Component):
 
         # Shifted by the channel's share of the shift; bits shifted out only matter as "any of them".
         most = (1 << turn_bits) - 1
-        wide = Signal(signed(self.width + MULTIPLIER_BITS + most), name=f"wide_{w}")
+        point = least + most                    # bits behind the binary point
+        wide = Signal(signed(max(self.width + MULTIPLIER_BITS + most, point + 1)), name=f"wide_{w}")
         m.d.comb += wide.eq((product << most) >> turn[1])
         shifted = register(wide, "shifted")
 
-        point = least + most                    # bits behind the binary point
         whole = register(shifted >> point, "whole", signed(max(2, len(shifted) - point)))
         up = Signal(name=f"up_{w}")
         if point:

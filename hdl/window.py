@@ -35,8 +35,8 @@ class Window(wiring.Component):
     address of the weights that they meet. Zeros and padding never appear; a pass without any
     non-zero is a single product with value 0.
 
-    One non-zero and one tap per cycle and lane. Between an arriving pixel that completes a window
-    and the window's first product pass 9 cycles. Lanes run apart by up to ``windows`` windows.
+    One non-zero and one tap per cycle and lane. A window's first product follows the beat that
+    completes the window by 10 cycles. Lanes run apart by up to ``windows`` windows.
     ``i.ready`` and ``o`` depend on registers only.
 
     Channel ``c`` belongs to channel lane ``c % lanes`` as number ``c // lanes``; kernel row ``k`` to

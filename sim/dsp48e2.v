@@ -305,12 +305,12 @@ module DSP48E2 #(
 
     wire [47:0] zi = alumode[0] ? ~z : z;
     wire [47:0] sum;
-    wire [LANES-1:0] carries;
+    wire [LANES-1:0] sum_carries;
     genvar lane;
     generate
         for (lane = 0; lane < LANES; lane = lane + 1) begin : lanes
             wire over;
-            assign {over, carries[lane], sum[lane * BITS +: BITS]} =
+            assign {over, sum_carries[lane], sum[lane * BITS +: BITS]} =
                 {2'b00, zi[lane * BITS +: BITS]} + {2'b00, w[lane * BITS +: BITS]}
                 + {2'b00, x[lane * BITS +: BITS]} + {2'b00, y[lane * BITS +: BITS]}
                 + {{(BITS + 1){1'b0}}, lane == 0 && carry};
@@ -319,6 +319,7 @@ module DSP48E2 #(
     wire [47:0] logic_out = alumode[3] ? (x & y) | (x & zi) | (y & zi) : x ^ y ^ zi;
     wire [47:0] unit = alumode[2] ? logic_out : sum;
     wire [47:0] p_in = alumode[1] ? ~unit : unit;
+    wire [LANES-1:0] carries = alumode[2] ? {LANES{1'b0}} : sum_carries;
     // A subtraction is ~(~Z + X + Y): its carry out is inverted for the fabric, not for a cascade.
     wire [LANES-1:0] carries_out = carries ^ {LANES{alumode[1] && alumode[0]}};
     wire [3:0] carryout_in = LANES == 4 ? carries_out

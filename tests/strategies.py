@@ -1,4 +1,4 @@
-"""What the tests of the components share: parameter spaces, random maps and a bench with a reset."""
+"""What the tests of the components share: parameter spaces, random maps, a bench with a reset."""
 import random
 
 import numpy as np
@@ -39,7 +39,8 @@ def _axes(draw, taps, size, extra):
     kernel, stride, dilation = (draw(st.integers(1, n)) for n in (taps, 4, 3))
     pixels = draw(st.integers(1, size))
     # As much padding as the kernel needs to fit, or more: also windows that see no pixel.
-    total = max(0, dilation * (kernel - 1) + 1 - pixels) + draw(st.sampled_from([0, 0, 1, 2, extra]))
+    total = max(0, dilation * (kernel - 1) + 1 - pixels)
+    total += draw(st.sampled_from([0, 0, 1, 2, extra]))
     before = draw(st.integers(0, total))
     return pixels, kernel, stride, dilation, before, total - before
 

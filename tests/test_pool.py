@@ -83,7 +83,8 @@ def check_pool(walk, channels, op, *, p_in=(1.0,), p_out=(1.0,), seed=0, **case)
     dut, beats, y = case_of(walk, channels, op, seed=seed, **case)
     out = to_beats(y, dut.ways, dut.keep_zeros)
     sinks = ports(Sink, dut.o.way, out, p_out)
-    run(dut, ports(Source, dut.i.way, beats, p_in), sinks, seed=seed, max_cycles=50_000)
+    work = len(y) * channels * (walk.taps_inside + walk.height * walk.width + y[0, ..., 0].size)
+    run(dut, ports(Source, dut.i.way, beats, p_in), sinks, seed=seed, max_cycles=500 + 10 * work)
     compare(dut, sinks, y)
     return sinks, y
 
@@ -113,7 +114,7 @@ def cases(draw, walk):
 
 
 @given(case=cases(walks(taps=4, size=6, extra=3)))
-@check(40)
+@check(30)
 def test_pool(case):
     check_pool(**case)
 
@@ -124,7 +125,7 @@ wholes = st.builds(
 
 
 @given(case=cases(wholes))
-@check(25)
+@check(20)
 def test_global(case):
     check_pool(**case)
 
@@ -174,10 +175,9 @@ CORNERS = {
 }
 
 
-@pytest.mark.parametrize("op", ["max", "avg"])
-@pytest.mark.parametrize("p_in, p_out", STALLS[:1] + STALLS[2:])
+@pytest.mark.parametrize("op, p_in, p_out", [("max", 1, 1), ("max", 0.3, 0.3), ("avg", 1, 0.5)])
 @pytest.mark.parametrize("name", CORNERS)
-def test_corners(name, p_in, p_out, op):
+def test_corners(name, op, p_in, p_out):
     case = CORNERS[name]
     check_pool(channels=case["x"].shape[-1], op=op, out="s8", p_in=[p_in], p_out=[p_out], **case)
 
@@ -286,13 +286,12 @@ def test_offers_without_ready(op, walk):
     assert offers_without_ready(dut, [Source(dut.i.way[0], beats[0])], dut.o.way[0])
 
 
-@pytest.mark.parametrize("op", ["max", "avg"])
-@pytest.mark.parametrize("activation", ["u8", "s8"])
+@pytest.mark.parametrize("op, activation", [("max", "u8"), ("max", "s8"), ("avg", "u8")])
 @pytest.mark.parametrize("walk", [HALF, WHOLE, Walk(4, 4, (3, 3), padding=PAD)])
-@pytest.mark.parametrize("cycles", [1, 37, 80])
+@pytest.mark.parametrize("cycles", [1, 37, 60])
 def test_reset_in_a_frame(op, activation, walk, cycles):
     """Nothing of the frames before the reset is left in the banks."""
-    dut, beats, y = case_of(walk, 3, op, density=0.5, activation=activation, ways=2, seed=cycles)
+    dut, beats, y = case_of(walk, 3, op, density=0.1, activation=activation, ways=2, seed=cycles)
     _, junk, _ = case_of(walk, 3, op, density=1, activation=activation, ways=2, seed=1)
     sinks = ports(Sink, dut.o.way, to_beats(y, 2), (0.7,))
     run_after_reset(dut, ports(Source, dut.i.way, junk, (1.0,)),
@@ -333,7 +332,7 @@ def test_broken_banks_are_found(op, tied, monkeypatch):
 def test_banks_not_cleared_after_a_reset_are_found(monkeypatch):
     monkeypatch.setattr(hdl.reduce, "Banks", partial(Broken, tied="clearing"))
     with pytest.raises(AssertionError):
-        test_reset_in_a_frame("max", "u8", WHOLE, 80)
+        test_reset_in_a_frame("max", "u8", WHOLE, 60)
 
 
 # ---- Bad parameters -----------------------------------------------------------------------------

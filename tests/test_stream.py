@@ -87,7 +87,7 @@ def test_unequal_payloads_do_not_connect(source, sink):
 
 def test_unequal_ways_do_not_connect():
     a, b = (PixelSignature(8, channels=4, ways=n).create() for n in (1, 2))
-    with pytest.raises(TypeError, match="^Pixel streams must have equally many ways, not 1 and 2$"):
+    with pytest.raises(TypeError, match=r"^Pixel streams must have equally many ways, not 1 and 2$"):
         connect_pixels(Module(), a, b)
 
 

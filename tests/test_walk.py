@@ -10,7 +10,7 @@ from strategies import check, walks
 
 
 def windows(walk, row=0, rows=1):
-    """For each output, in raster order, the (tap, pixel) pairs inside the map, tap = (row, column)."""
+    """Per output row and column the (tap, pixel) pairs inside the map, a tap as (row, column)."""
     top, left, bottom, right = walk.padding
     reach = [d * (k - 1) + 1 for k, d in zip(walk.kernel, walk.dilation, strict=True)]
     for y in range(-top, walk.height + bottom - reach[0] + 1, walk.stride[0]):
@@ -24,6 +24,10 @@ def windows(walk, row=0, rows=1):
                         taps.append(((n, j), v * walk.width + u))
             line.append(taps)
         yield line
+
+
+def flat(table):
+    return list(itertools.chain.from_iterable(table))
 
 
 @given(walk=walks(), data=st.data())
@@ -54,8 +58,8 @@ def test_needs_and_keeps(walk, data):
     """A window needs all its pixels; none that it or a later one reads is freed."""
     rows = data.draw(st.integers(1, walk.kernel[0]))
     row = data.draw(st.integers(0, rows - 1))
-    needs, keeps = (sum(table, []) for table in (walk.needs(row, rows), walk.keeps(row, rows)))
-    taps = sum(windows(walk, row, rows), [])
+    needs, keeps = map(flat, (walk.needs(row, rows), walk.keeps(row, rows)))
+    taps = flat(windows(walk, row, rows))
     pixels = walk.height * walk.width
     oldest = pixels
     for need, keep, seen in reversed(list(zip(needs, keeps, taps, strict=True))):
@@ -76,7 +80,7 @@ def finishes(walk, slots, rows, ahead, frames=2):
     pixels = walk.height * walk.width
     tables = []
     for row in range(rows):
-        needs, keeps = (sum(t, []) for t in (walk.needs(row, rows), walk.keeps(row, rows)))
+        needs, keeps = map(flat, (walk.needs(row, rows), walk.keeps(row, rows)))
         tables.append((
             [n + f * pixels for f in range(frames) for n in needs],
             [k + f * pixels for f in range(frames) for k in keeps] + [frames * pixels + keeps[0]]))
@@ -138,7 +142,8 @@ def test_windows_without_a_pixel():
     ((4, 4), {"stride": [1, 1]}, TypeError, r"Stride must be a tuple of 2 integers, not \[1, 1\]"),
     ((4, 4), {"dilation": (1, 1.5)}, TypeError, r"Dilation must be an integer, not 1\.5"),
     ((4, 4), {"dilation": (-1, 1)}, ValueError, "Dilation must be from 1 to 65536, not -1"),
-    ((4, 4), {"padding": (1, 1)}, TypeError, r"Padding must be a tuple of 4 integers, not \(1, 1\)"),
+    ((4, 4), {"padding": (1, 1)}, TypeError,
+     r"Padding must be a tuple of 4 integers, not \(1, 1\)"),
     ((4, 4), {"padding": (1, 1, -1, 1)}, ValueError, "Padding must be from 0 to 65536, not -1"),
     ((4, 5), {"kernel": (5, 5)}, ValueError,
      r"A \(5, 5\) kernel with dilation \(1, 1\) must fit into the map's padded height, "

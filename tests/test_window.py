@@ -1,5 +1,7 @@
 # amaranth: UnusedElaboratable=no
-"""The zero-skipping window against its NumPy reference, under stalls; its timing, and its memory."""
+"""The zero-skipping window against its NumPy reference, under stalls; its timing and its ring."""
+import itertools
+
 import numpy as np
 import pytest
 from amaranth import Const, Module, Signal
@@ -41,13 +43,15 @@ def frames_of(walk, channels, activation, density, frames, seed):
 
 def expected(x, walk, **kwargs):
     """Products of each lane over all frames."""
-    return [sum(streams, []) for streams in zip(*(products(f, walk, **kwargs) for f in x))]
+    parts = zip(*(products(frame, walk, **kwargs) for frame in x), strict=True)
+    return [list(itertools.chain.from_iterable(streams)) for streams in parts]
 
 
 def compare(sinks, streams):
     """Each lane's products are the reference's; one that stands for no non-zero has any address."""
     for lane, (sink, stream) in enumerate(zip(sinks, streams, strict=True)):
-        for n, (got, (value, address, last, final)) in enumerate(zip(sink.got, stream, strict=True)):
+        for n, (got, due) in enumerate(zip(sink.got, stream, strict=True)):
+            value, address, last, final = due
             address = got.address if address is None else address
             assert (got.value, got.address, got.last, got.final) == (value, address, last, final), \
                 f"lane {lane}, product {n}"
@@ -72,7 +76,7 @@ def check_window(walk, channels, *, activation="u8", density=0.5, frames=2, seed
 
 @st.composite
 def cases(draw, budget=400):
-    """Arguments of check_window; few enough products that an example takes a fraction of a second."""
+    """Arguments of check_window; few enough products for a fraction of a second."""
     walk = draw(walks())
     case = draw(lanes(walk, channels=9)) | {
         "walk": walk, "density": draw(densities), "keep_zeros": draw(st.booleans()),
@@ -135,8 +139,8 @@ CORNERS = {
 @pytest.mark.parametrize("p_in, p_out", STALLS)
 def test_corners(name, p_in, p_out):
     case = {"frames": 2} | CORNERS[name]
-    check_window(p_in=[p_in], p_out=[p_out, 1.0], slots=case["walk"].min_slots(case.get("row_lanes", 1)),
-                 **case)
+    least = case["walk"].min_slots(case.get("row_lanes", 1))
+    check_window(p_in=[p_in], p_out=[p_out, 1.0], slots=least, **case)
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -186,8 +190,8 @@ def steady(sink, per_frame):
 @pytest.mark.parametrize("keep_zeros", [False, True])
 def test_dense_steady_state(walk, channels, passes, slots, keep_zeros):
     """A product in every cycle, frame after frame."""
-    sink, = check_window(walk, channels, passes=passes, density=0.3 if keep_zeros else 1.0, frames=3,
-                         keep_zeros=keep_zeros, slots=slots)
+    sink, = check_window(walk, channels, passes=passes, density=0.3 if keep_zeros else 1.0,
+                         frames=3, keep_zeros=keep_zeros, slots=slots)
     cycles = passes * walk.taps_inside * channels
     assert steady(sink, cycles) == cycles
 
@@ -313,7 +317,8 @@ def test_window_refuses(kwargs, error, message):
 ])
 def test_stepper_refuses(kwargs, error, message):
     with pytest.raises(error, match=f"^{message}$"):
-        Stepper(**{"walk": Walk(4, 4, (3, 3)), "row": 0, "rows": 1, "slots": 11, "passes": 1} | kwargs)
+        Stepper(**{"walk": Walk(4, 4, (3, 3)), "row": 0, "rows": 1, "slots": 11,
+                   "passes": 1} | kwargs)
 
 
 @given(walk=walks(), channels=st.integers(1, 64), row_lanes=st.integers(1, 4))

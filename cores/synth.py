@@ -1,0 +1,77 @@
+"""What Yosys makes of a design: cells, and the LUTs, flip-flops, DSP and memory blocks they take."""
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from cores import yosys
+
+__all__ = ["Cells", "synthesise", "FAMILIES"]
+
+FAMILIES = {"xc7": "behavioural", "xcup": "dsp48e2"}    # and the MAC primitive of each
+
+# LUTs that a distributed memory or a shift register occupies (UG474, UG574).
+_LUTS = {
+    "RAM32X1S": 1, "RAM32X1D": 2, "RAM64X1S": 1, "RAM64X1D": 2, "RAM128X1S": 2, "RAM128X1D": 4,
+    "RAM256X1S": 4, "RAM256X1D": 8, "RAM512X1S": 8, "RAM32M": 4, "RAM64M": 4, "RAM32M16": 8,
+    "RAM64M8": 8, "RAM32X16DR8": 8, "RAM64X8SW": 8, "SRL16E": 1, "SRLC16E": 1, "SRLC32E": 1,
+}
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Number of cells of each type."""
+    by_type: dict
+
+    def _count(self, *prefixes):
+        return sum(n for cell, n in self.by_type.items() if cell.startswith(prefixes))
+
+    @property
+    def lut(self):
+        """LUTs, those of distributed memories included; inverters go into what they drive."""
+        logic = sum(self.by_type.get(f"LUT{n}", 0) for n in range(1, 7))
+        return logic + sum(luts * self.by_type.get(cell, 0) for cell, luts in _LUTS.items())
+
+    @property
+    def ff(self):
+        return self._count("FD")
+
+    @property
+    def dsp(self):
+        return self._count("DSP48")
+
+    @property
+    def bram36(self):
+        """Block memories of 36 kbit; those of 18 kbit are halves."""
+        return self._count("RAMB36") + self._count("RAMB18") / 2
+
+
+def synthesise(verilog, *, top, family, files=None):
+    """Synthesise for a Xilinx family, flattened, without pads.
+
+    Parameters
+    ----------
+    verilog : str
+        Source text.
+    top : str
+        Top module.
+    family : str
+        Of ``synth_xilinx``: a key of :data:`FAMILIES`.
+    files : dict of str to str or None
+        Memory files by name.
+
+    Returns
+    -------
+    Cells
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in {"design.v": verilog, **(files or {})}.items():
+            Path(folder, name).write_text(text)
+        yosys.run("read_verilog design.v",
+                  f"synth_xilinx -family {family} -flatten -noiopad -noclkbuf -top {top}",
+                  "tee -q -o stat.json stat -json", cwd=folder)
+        text = Path(folder, "stat.json").read_text()
+    modules = json.loads(text[text.index("{"):])["modules"]
+    cells = next(module for name, module in modules.items() if name.lstrip("\\") == top)
+    return Cells({name: n["count"] if isinstance(n, dict) else n
+                  for name, n in cells["num_cells_by_type"].items() if not name.startswith("$")})
