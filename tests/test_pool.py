@@ -155,6 +155,8 @@ CORNERS = {
     "all negative": dict(walk=QUARTER, x=of_value([-5, -128]), activation="s8"),
     "all negative, padded": dict(walk=Walk(4, 4, (3, 3), padding=PAD), x=of_value([-5, -128]),
                                  activation="s8"),
+    "all negative, padded, three by three": dict(
+        walk=Walk(3, 3, (3, 3), padding=PAD), x=of_value([-5, -128], 3, 3, 3), activation="s8"),
     "all negative, 9 bits": dict(walk=QUARTER, x=of_value([-256, -1]), activation="s9 full"),
     "negative, one absent": dict(walk=QUARTER, x=with_zeros([(0, 0), (3, 2)]), activation="s8"),
     "negative, one absent, padded": dict(

@@ -207,11 +207,10 @@ def test_all_zero_steady_state(walk, passes, slots):
 
 
 def test_a_window_as_large_as_the_map_waits_for_the_next_frame():
-    """With the default slots, all but its last row arrives when the window before has been read."""
+    """A row of the next frame fits; the other rows arrive when the window before has been read."""
     walk, passes = Walk(4, 4, (4, 4)), 6
-    sink, = check_window(walk, 2, passes=passes, density=1.0, frames=3)
-    products = passes * walk.taps * 2
-    late = 4 * 4 * 2 - (default_slots(walk, channels=2) - 16) * 2
+    sink, = check_window(walk, 2, passes=passes, density=1.0, frames=3, slots=20)
+    products, late = passes * walk.taps * 2, (16 - 4) * 2
     assert products + late <= steady(sink, products) <= products + late + 12
 
 
