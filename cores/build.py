@@ -52,7 +52,12 @@ def parser():
 
 
 def main(argv=None):
+    """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
+    return cli.guarded(lambda: build(args), UnknownBoard, pictures.PicturesError)
+
+
+def build(args):
     console = cli.console()
     target = board(args.board)
     folder = OutputFolder(args.out or Path("build", args.board))
@@ -105,7 +110,6 @@ def main(argv=None):
         console.print(f"left to the host: {note}", highlight=False)
     console.print(f"wrote {folder.path}; next, prove it bit-exact in simulation:\n"
                   f"  python -m sim.run {folder.path} --frames 64 --stalls 0.3", highlight=False)
-    return 0
 
 
 def open_model(model):
@@ -169,4 +173,4 @@ def own_version():
 
 
 if __name__ == "__main__":
-    sys.exit(cli.guarded(main, UnknownBoard, pictures.PicturesError))
+    sys.exit(main())

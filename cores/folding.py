@@ -81,7 +81,7 @@ class _Chooser:
 
     def __init__(self, network, profile, engine, unit):
         self.network, self.profile, self.engine, self.unit = network, profile, engine, unit
-        self._cycles = {}
+        self._options = {}
 
     def cost(self, design):
         return sum(self._stage_cost(node, design.foldings[node.name]) for node in self.network.nodes)
@@ -101,26 +101,24 @@ class _Chooser:
                 return None
             foldings[node.name] = folding
             ways = folding.out_ways
-            slowest = max(slowest, self._stage_cycles(node, folding),
-                          self.profile.beats(node.output, ways))
+            slowest = max(slowest, self._stage_cycles(node, folding))
         target = self.network.tensors[self.network.outputs[0]]
         slowest = max(slowest, target.height * target.width * target.channels)
         return Design(first, foldings, slowest) if slowest <= limit else None
 
     def _folding(self, node, ways, limit):
-        if not isinstance(node, Conv):
-            folding = Folding(lanes=ways, ways=ways, out_ways=ways)
-            return folding if self._stage_cycles(node, folding) <= limit else None
-        filters, channels = len(node.weights), self.network.tensors[node.input].channels
-        fitting = [
-            folding for folding in self._candidates(node, ways, channels, filters)
-            if self.profile.beats(node.output, folding.out_ways) <= limit
-            and self._stage_cycles(node, folding) <= limit]
-        return min(fitting, default=None, key=lambda f: (
-            f.out_ways, self._stage_cost(node, f), f.multipliers, f.lanes * f.row_lanes,
-            self._stage_cycles(node, f)))
+        """The preferred folding of a stage whose input has ``ways`` ways, or None."""
+        if (node.name, ways) not in self._options:
+            options = [(f.out_ways, self._stage_cost(node, f), f.multipliers, f.lanes * f.row_lanes,
+                        self._stage_cycles(node, f), f) for f in self._candidates(node, ways)]
+            self._options[node.name, ways] = sorted(options, key=lambda option: option[:-1])
+        return next((f for *_, cycles, f in self._options[node.name, ways] if cycles <= limit), None)
 
-    def _candidates(self, node, ways, channels, filters):
+    def _candidates(self, node, ways):
+        if not isinstance(node, Conv):
+            yield Folding(lanes=ways, ways=ways, out_ways=ways)
+            return
+        filters, channels = len(node.weights), self.network.tensors[node.input].channels
         for lanes in range(ways, min(MAX_LANES, channels) + 1, ways):
             for row_lanes in range(1, node.kernel[0] + 1):
                 if row_lanes not in (1, node.kernel[0]) and node.kernel[0] % row_lanes:
@@ -134,10 +132,9 @@ class _Chooser:
                             yield Folding(lanes, row_lanes, pes, ways, out_ways)
 
     def _stage_cycles(self, node, folding):
-        key = node.name, folding
-        if key not in self._cycles:
-            self._cycles[key] = self.profile.cycles(node, folding)
-        return self._cycles[key]
+        """Cycles per frame of a stage's own work, or of its output's beats where they are more."""
+        return max(self.profile.cycles(node, folding),
+                   self.profile.beats(node.output, folding.out_ways))
 
     def _stage_cost(self, node, folding):
         if self.unit == "multipliers":

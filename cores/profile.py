@@ -28,7 +28,7 @@ class Profile:
         self._zeros = {name: 1 - np.count_nonzero(v) / v.size for name, v in values.items()}
         counted, total = reference.nonzero_macs(network, values)
         self.nonzero_macs = {name: n / total for name, n in counted.items()}
-        self._loads = {}
+        self._loads, self._beats = {}, {}
 
     def zero_fraction(self, tensor):
         """Share of zeros in a tensor."""
@@ -36,12 +36,12 @@ class Profile:
 
     def beats(self, tensor, ways):
         """Beats per frame of a tensor's busiest way; its closing beats are always sent."""
-        mask, most = self._masks[tensor], 0
-        for w in range(ways):
-            closed = mask[..., w::ways].copy()
-            closed[..., -1] = True
-            most = max(most, np.count_nonzero(closed))
-        return most / self.frames
+        if (tensor, ways) not in self._beats:
+            mask = self._masks[tensor]
+            per_way = [np.count_nonzero(mask[..., w::ways]) + np.count_nonzero(~mask[..., w::ways][..., -1])
+                       for w in range(ways)]
+            self._beats[tensor, ways] = max(per_way) / self.frames
+        return self._beats[tensor, ways]
 
     def loads(self, node, lanes, row_lanes):
         """Products (lookups where there are more) of one pass over each window.

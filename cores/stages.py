@@ -1,4 +1,5 @@
 """The hardware stage of each node of the integer graph."""
+import functools
 from dataclasses import dataclass
 
 from amaranth import signed, unsigned
@@ -45,12 +46,14 @@ def walk_of(node, source):
                 tuple(node.dilation), tuple(node.padding))
 
 
+@functools.cache
 def weight_width(node):
     """Bits of the narrowest signed number that holds a convolution's weights, from 2."""
     least, most = int(node.weights.min()), int(node.weights.max())
     return max(2, (max(most, -least - 1)).bit_length() + 1)
 
 
+@functools.cache
 def sum_bits(node, source):
     """Bits of the sums that ``node`` requantizes, from the exact bounds of its values."""
     if isinstance(node, graph.Conv):

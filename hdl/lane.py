@@ -5,7 +5,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .pitch import Pitch
-from .stepper import pass_layout, wrapped
+from .stepper import wrapped
 from .stream import Queue, connect_streams
 
 __all__ = ["WindowLane", "product_layout"]

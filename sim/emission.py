@@ -48,4 +48,4 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    sys.exit(cli.guarded(main))
+    sys.exit(main())

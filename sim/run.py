@@ -35,7 +35,13 @@ def parser():
 
 
 def main(argv=None):
+    """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
+    return cli.guarded(lambda: run(args), pictures.PicturesError, SimulationError)
+
+
+def run(args):
+    """Simulate; returns 1 if anything differs."""
     console = cli.console()
     design = open_design(args.folder)
     images, labels = open_images(args, design)
@@ -53,7 +59,7 @@ def main(argv=None):
         source = design.network.tensors[design.network.input]
         data, last = axi.pack(samples(source, frames[order]), axi.sample_bits(source))
         beats = axi.beats_per_frame(target)
-        outputs, cycles, hertz = simulation.run(
+        outputs, _, hertz = simulation.run(
             [(data, last)], [count * beats], cwd=design.folder / "rtl", seed=args.seed,
             stalls=args.stalls, wave=args.wave)
     data, last, user, when = outputs[0]
@@ -166,4 +172,4 @@ def write_json(path, result):
 
 
 if __name__ == "__main__":
-    sys.exit(cli.guarded(main, pictures.PicturesError, SimulationError))
+    sys.exit(main())

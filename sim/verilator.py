@@ -173,7 +173,7 @@ class Simulation:
             done = subprocess.run(
                 [str(Path(self.binary).resolve()), folder, str(seed), str(stalls), str(PATIENCE),
                  str(Path(wave).resolve()) if wave else "-", *map(str, counts)], cwd=cwd, text=True,
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                capture_output=True)
             seconds = time.perf_counter() - began
             if done.returncode:
                 raise SimulationError(done.stderr.strip() or f"the simulator ended with {done.returncode}")

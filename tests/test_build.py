@@ -1,0 +1,199 @@
+"""The command line of the build: what it writes, that it repeats, and what it refuses."""
+import json
+
+import networks
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from cores import build, bundled
+from cores.design import open_design
+from cores.folding import allocate
+from cores.graph import Conv
+from cores.profile import Profile
+from cores.stages import Engine
+from platforms import boards
+from sim import reference
+
+KEYS = ["board", "clock_mhz", "fmax_mhz", "multipliers", "dsp", "lut", "ff", "bram36", "cycles_per_frame", "fps",
+        "macs_per_frame", "nonzero_macs_per_frame", "utilisation", "mac_per_dsp_cycle", "stages", "origin"]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("build") / "zcu102"
+    assert build.main(["--out", str(folder), "--dsp", "40"]) == 0
+    return folder
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_report(built):
+    report = json.loads((built / "report.json").read_text())
+    assert list(report) == KEYS
+    assert set(report["origin"]) == set(KEYS) - {"origin"}
+    assert set(report["origin"].values()) <= {"modelled", "simulated", "synthesised"}
+    assert report["board"] == "zcu102" and report["clock_mhz"] == 200 and report["lut"] is None
+    assert report["dsp"] == sum(stage["dsp"] for stage in report["stages"]) <= 40
+    assert report["multipliers"] == sum(stage["multipliers"] for stage in report["stages"])
+    assert report["macs_per_frame"] == json.loads(
+        bundled.MODEL.with_suffix(".json").read_text())["macs"]
+    assert report["cycles_per_frame"] == max(stage["cycles_per_frame"] for stage in report["stages"])
+    for stage in report["stages"]:
+        assert {"name", "op", "lanes", "pes", "multipliers", "dsp", "cycles_per_frame", "zero_fraction"} <= set(stage)
+
+
+def test_files(built):
+    manifest = json.loads((built / "build.json").read_text())
+    assert sorted(contents(built)) == manifest["files"]
+    verilog = (built / "rtl" / "skipstone.v").read_text()
+    assert "module skipstone(" in verilog and "s_axis_tdata" in verilog and "DSP48E2" in verilog
+    assert "dsp48e2.v" not in (built / "rtl" / "files.f").read_text()
+    for name in manifest["files"]:
+        if name.endswith(".hex"):
+            assert name.removeprefix("rtl/") in verilog
+
+
+def test_golden_vectors_are_the_reference(built):
+    design, golden = open_design(built), np.load(built / "golden.npz")
+    outputs = reference.run_outputs(design.network, golden["images"])[design.network.outputs[0]]
+    zero_point = design.network.tensors[design.network.outputs[0]].zero_point
+    assert np.array_equal(outputs + zero_point, golden["outputs"])
+    assert (golden["outputs"].reshape(100, -1).argmax(1) == golden["labels"]).mean() > 0.95
+
+
+def test_same_input_same_bytes(built, tmp_path):
+    assert build.main(["--out", str(tmp_path / "again"), "--dsp", "40"]) == 0
+    assert contents(tmp_path / "again") == contents(built)
+
+
+def test_rebuilding_removes_only_its_own_files(tmp_path):
+    folder = tmp_path / "out"
+    assert build.main(["--out", str(folder), "--board", "arty-a7-100", "--dsp", "40"]) == 0
+    (folder / "mine.txt").write_text("kept")
+    before = set(contents(folder))
+    assert build.main(["--out", str(folder), "--board", "arty-a7-100", "--dsp", "20", "--engine", "dense"]) == 0
+    after = set(contents(folder))
+    assert "mine.txt" in after and after - {"mine.txt"} == set(
+        json.loads((folder / "build.json").read_text())["files"])
+    assert before >= {"mine.txt"}
+    assert "DSP48E2" not in (folder / "rtl" / "skipstone.v").read_text()
+
+
+# ---- Folding --------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def profiled():
+    layer = {"op": "conv", "filters": 16, "padding": (1, 1, 1, 1)}
+    graph, frames = networks.chain(
+        layer, {"op": "max", "kernel": (2, 2), "stride": (2, 2)}, {**layer, "filters": 24}, {"op": "fc", "filters": 5},
+        shape=(12, 12, 8), frames=4)
+    return graph, Profile(graph, frames)
+
+
+def cost(graph, design):
+    return sum(design.foldings[n.name].multipliers for n in graph.nodes if isinstance(n, Conv))
+
+
+def test_more_budget_is_never_slower(profiled):
+    graph, profile = profiled
+    cycles = [allocate(graph, profile, Engine(), multipliers=n) for n in (3, 8, 24, 96, 300)]
+    for design, budget in zip(cycles, (3, 8, 24, 96, 300)):
+        assert cost(graph, design) <= budget
+    times = [design.cycles_per_frame for design in cycles]
+    assert times == sorted(times, reverse=True) and times[0] > 10 * times[-1]
+
+
+def test_smallest_design_for_a_rate(profiled):
+    graph, profile = profiled
+    design = allocate(graph, profile, Engine(), cycles=20_000)
+    assert design.cycles_per_frame <= 20_000
+    assert cost(graph, design) < cost(graph, allocate(graph, profile, Engine(), cycles=5_000))
+
+
+def test_ways_fit(profiled):
+    graph, profile = profiled
+    design = allocate(graph, profile, Engine(), cycles=1_500)
+    ways = design.ways
+    for node in graph.nodes:
+        folding = design.foldings[node.name]
+        assert folding.ways == ways and folding.lanes % ways == 0
+        if isinstance(node, Conv):
+            assert folding.pes % folding.out_ways == 0
+        ways = folding.out_ways
+
+
+# ---- Refusals -------------------------------------------------------------------------------
+
+def unsupported(path):
+    node = helper.make_node("LSTM", ["x"], ["y"], name="memory", hidden_size=3)
+    graph = helper.make_graph(
+        [node], "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 4, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+
+
+def refused(capsys, *arguments):
+    """Run the build, which must refuse; returns its one line of error."""
+    try:
+        code = build.main(list(arguments))
+    except SystemExit as stop:
+        code = stop.code
+    output = capsys.readouterr()
+    assert code == 2
+    lines = [line for line in output.err.splitlines() if line.strip()]
+    assert len(lines) == 1 and "Traceback" not in output.err, output.err
+    return lines[0]
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["--board", "zcu999"], r"error: Board must be one of .*zcu102.*, not 'zcu999'"),
+    (["--model", "nowhere.onnx"], r"error: Model 'nowhere.onnx' is neither a file nor the bundled network 'digits'"),
+    (["--dsp", "3"], r"error: Budget of 3 DSP blocks|error: Budget of 3 .*too small.*at least \d+"),
+    (["--multipliers", "2"], r"error: Budget of 2 multipliers is too small.*at least 6"),
+    (["--dsp", "100000"], r"error: Budget of 100000 .*2520"),
+    (["--fps", "-5"], r"error: argument --fps: must be a positive number, not '-5'"),
+    (["--fps", "nan"], r"error: argument --fps: must be a positive number, not 'nan'"),
+    (["--fps", "1e9"], r"error: No folding of 'digits' takes at most"),
+    (["--clock", "0"], r"error: argument --clock: must be a positive number"),
+    (["--dsp", "0"], r"error: argument --dsp: must be a positive integer"),
+    (["--dsp", "9", "--fps", "9"], r"error: argument --fps: not allowed with argument --dsp"),
+    (["--engine", "fast"], r"error: argument --engine: invalid choice"),
+    (["--images", "nowhere"], r"error: .*nowhere"),
+    (["--wrong"], r"error: unrecognized arguments: --wrong"),
+], ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+def test_refuses_arguments(arguments, message, capsys, tmp_path):
+    import re
+    line = refused(capsys, "--out", str(tmp_path / "out"), *arguments)
+    assert re.search(message, line), line
+    assert not (tmp_path / "out").exists()
+
+
+def test_refuses_a_file_that_is_no_network(capsys, tmp_path):
+    (tmp_path / "text.onnx").write_text("no network")
+    assert "text.onnx" in refused(capsys, "--model", str(tmp_path / "text.onnx"), "--out", str(tmp_path / "out"))
+    whole = bundled.MODEL.read_bytes()
+    (tmp_path / "cut.onnx").write_bytes(whole[:len(whole) // 2])
+    assert "cut.onnx" in refused(capsys, "--model", str(tmp_path / "cut.onnx"), "--out", str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_refuses_an_unsupported_operator(capsys, tmp_path):
+    unsupported(tmp_path / "net.onnx")
+    line = refused(capsys, "--model", str(tmp_path / "net.onnx"), "--out", str(tmp_path / "out"))
+    assert "LSTM" in line and "memory" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_refuses_an_output_that_cannot_be_written(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "is a file" in refused(capsys, "--out", str(tmp_path / "file"))
+    assert "cannot be written" in refused(capsys, "--out", str(tmp_path / "file" / "below"))
+    assert "cannot be written" in refused(capsys, "--out", "/proc/skipstone")
+
+
+def test_arty_is_registered():
+    assert {"zcu102", "arty-a7-100"} <= set(boards())

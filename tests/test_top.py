@@ -1,0 +1,92 @@
+"""Whole designs in Amaranth's simulator: AXI4-Stream in, AXI4-Stream out, every width."""
+import networks
+import numpy as np
+import pytest
+from test_axi import bus
+
+from cores.folding import Design, fold
+from cores.pixels import samples
+from cores.profile import Profile
+from cores.stages import Engine, Folding
+from cores.top import Top
+from sim import axi, harness, reference
+
+CONV = {"op": "conv", "filters": 4, "kernel": (3, 3), "padding": (1, 1, 1, 1)}
+
+
+def simulate(graph, frames, foldings=None, *, ways=1, keep_zeros=False, stalls=0.0, seed=0):
+    """Frames of quantized outputs that the top makes, and its cycles."""
+    design = Design(ways, {node.name: (foldings or {}).get(node.name, Folding()) for node in graph.nodes}, 0.0)
+    engine = Engine(keep_zeros=keep_zeros)
+    top = Top(graph, design=design, stages=fold(graph, design, engine), keep_zeros=keep_zeros)
+    source, target = graph.tensors[graph.input], graph.tensors[graph.outputs[0]]
+    data, last = axi.pack(samples(source, frames), axi.sample_bits(source))
+    beats = [int(d) | int(l) << 64 for d, l in zip(data, last)]
+    sink = harness.Sink(bus(top.m_axis), len(frames) * axi.beats_per_frame(target), 1 - stalls)
+    result = harness.run(top, [harness.Source(bus(top.s_axis), beats, 1 - stalls)], [sink], seed=seed)
+    words = np.array([beat & (1 << 64) - 1 for beat in sink.got], np.uint64)
+    assert not any(beat >> 65 for beat in sink.got), "no frame is bad"
+    shape = (len(frames), *target.shape)
+    return axi.unpack(words, shape, axi.sample_bits(target), target), result.cycles
+
+
+def expected(graph, frames):
+    target = graph.tensors[graph.outputs[0]]
+    return samples(target, reference.run_outputs(graph, frames)[target.name])
+
+
+@pytest.mark.parametrize("bits, signed", [(4, False), (4, True), (8, False), (8, True), (16, False), (16, True)])
+@pytest.mark.parametrize("weight_bits", [2, 8, 16])
+def test_widths(bits, signed, weight_bits):
+    low, high = networks.limits(bits, signed)
+    graph, frames = networks.chain(
+        {**CONV, "low": low, "high": high}, {"op": "max", "kernel": (2, 2), "stride": (2, 2)},
+        {"op": "fc", "filters": 3, "low": low, "high": high},
+        shape=(4, 4, 2), low=low, high=high, weight_bits=weight_bits)
+    got, _ = simulate(graph, frames, {"conv0": Folding(pes=2)}, stalls=0.2)
+    assert np.array_equal(got, expected(graph, frames))
+
+
+@pytest.mark.parametrize("bits", [4, 8, 16])
+def test_zero_points(bits):
+    """Unsigned data with a zero point take one bit more."""
+    top, zero = (1 << bits) - 1, 5
+    graph, frames = networks.chain(
+        {**CONV, "low": -zero, "high": top - zero}, {"op": "avg", "kernel": (2, 2), "low": -zero, "high": top - zero},
+        shape=(4, 3, 2), low=-zero, high=top - zero, zero_point=zero, out_zero_point=zero)
+    assert graph.tensors["in"].bits == bits + 1
+    got, _ = simulate(graph, frames, stalls=0.2)
+    assert np.array_equal(got, expected(graph, frames))
+
+
+@pytest.mark.parametrize("layers, shape, foldings, ways", [
+    ([CONV], (1, 1, 1), {}, 1),
+    ([{**CONV, "filters": 1}], (3, 1, 1), {}, 1),
+    ([{**CONV, "stride": (2, 2)}, CONV], (5, 6, 3),
+     {"conv0": Folding(lanes=3, row_lanes=3, pes=2, ways=3, out_ways=2), "conv1": Folding(lanes=2, pes=4, ways=2)}, 3),
+    ([CONV, {"op": "avg", "kernel": (5, 4)}, {"op": "fc", "filters": 7}], (5, 4, 2), {}, 1),
+    ([{"op": "fc", "filters": 5}], (4, 3, 2), {"fc0": Folding(lanes=2, row_lanes=2, pes=5)}, 1),
+], ids=["1x1 map", "one filter", "lanes and ways", "global average", "fully connected"])
+def test_shapes(layers, shape, foldings, ways):
+    graph, frames = networks.chain(*layers, shape=shape, frames=4)
+    got, _ = simulate(graph, frames, foldings, ways=ways, stalls=0.3)
+    assert np.array_equal(got, expected(graph, frames))
+
+
+def test_engines_agree_and_zeros_cost_the_dense_one():
+    graph, frames = networks.chain(CONV, CONV, shape=(5, 5, 4), frames=4)
+    frames[:] = np.where(np.arange(4) % 2, frames, 0)       # every other channel is zero
+    sparse, sparse_cycles = simulate(graph, frames)
+    dense, dense_cycles = simulate(graph, frames, keep_zeros=True)
+    assert np.array_equal(sparse, expected(graph, frames)) and np.array_equal(dense, sparse)
+    assert dense_cycles > 1.5 * sparse_cycles
+
+
+def test_profile_models_the_cycles_of_the_slowest_stage():
+    """Steady state of the whole pipeline within 2 % of the model that folding is chosen by."""
+    graph, frames = networks.chain(CONV, {**CONV, "filters": 8}, shape=(8, 8, 4), frames=6)
+    foldings = {"conv0": Folding(pes=4), "conv1": Folding(pes=2)}
+    short = simulate(graph, frames[:2], foldings)[1]
+    cycles = (simulate(graph, frames, foldings)[1] - short) / 4
+    modelled = Profile(graph, frames[2:]).cycles(graph.nodes[1], foldings["conv1"])
+    assert cycles == pytest.approx(modelled, rel=0.02)
