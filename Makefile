@@ -27,7 +27,8 @@ test: $(VENV)/installed-test
 figures: $(VENV)/installed
 	$(RUN) -m sim.stage
 	$(RUN) -m sim.stage --family dsp48e2
-	$(RUN) -m cores.synth --stages
+	$(RUN) -m sim.stage --synthesise
+	$(RUN) -m sim.emission
 	$(RUN) -m cores.build --board zcu102 --out build/zcu102
 	$(RUN) -m sim.run build/zcu102 --frames 64
 	$(RUN) -m cores.build --board zcu102 --engine dense --out build/zcu102-dense

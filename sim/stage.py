@@ -1,30 +1,27 @@
+# amaranth: UnusedElaboratable=no
 """Single convolution stages in RTL: cycles, utilisation, and the NumPy reference bit for bit.
 
 Without a shape the yardstick stages of docs/figures.md are run; with one, that stage.
 """
-import argparse
 import json
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
-from cores import graph
+from cores import cli, graph
 from cores.emit import ROM_MODULE, FilePlatform, verilog
+from cores.synth import FAMILIES, synthesise
 from hdl.conv import Conv
 from hdl.walk import Walk
 from sim import reference
 from sim.pixels import from_words, to_words
-from sim.verilator import Port, compile_design
+from sim.verilator import Port, SimulationError, compile_design
 
-EPILOG = """\
-example:
-  python -m sim.stage --kernel 3 --channels 64 --filters 64 --size 28 --lanes 4 --pes 16
-"""
+EXAMPLE = "python -m sim.stage --kernel 3 --channels 64 --filters 64 --size 28 --lanes 4 --pes 16"
 
 
 @dataclass(frozen=True)
@@ -79,6 +76,25 @@ def build(stage, *, seed=0):
         out_ways=stage.out_ways, keep_zeros=stage.engine == "dense", family=stage.family)
 
 
+def emit(component):
+    """Verilog of a stage, and its memory files by name."""
+    platform = FilePlatform()
+    return ROM_MODULE + verilog(component, name="stage", platform=platform), platform.files
+
+
+def synthesised(stage, family):
+    """Figures of a stage after Yosys, everything included."""
+    _, component = build(replace(stage, family=FAMILIES[family]))
+    text, files = emit(component)
+    cells = synthesise(text, top="stage", family=family, files=files)
+    return {
+        "stage": stage.label, "family": family, "lanes": stage.lanes * stage.row_lanes, "pes": stage.pes,
+        "multipliers": component.multipliers, "lut": cells.lut, "ff": cells.ff, "dsp": cells.dsp,
+        "dsp_predicted": component.dsp_count, "bram36": cells.bram36,
+        "lut_per_multiplier": cells.lut / component.multipliers,
+    }
+
+
 def measure(stage, *, frames=4, seed=0, stalls=0.0):
     """Simulate ``frames`` frames back to back; returns the figures of a stage as a dict.
 
@@ -93,11 +109,10 @@ def measure(stage, *, frames=4, seed=0, stalls=0.0):
     x = np.where(rng.random(shape) < stage.zeros, 0, rng.integers(1, 256, shape)).astype(np.int32)
     dense = stage.engine == "dense"
     with tempfile.TemporaryDirectory() as folder:
-        platform = FilePlatform()
+        text, files = emit(component)
         sources = [Path(folder, "stage.v")]
-        sources[0].write_text(ROM_MODULE + verilog(component, name="stage", platform=platform))
-        for name, text in platform.files.items():
-            Path(folder, name).write_text(text)
+        for name, content in {"stage.v": text, **files}.items():
+            Path(folder, name).write_text(content)
         if stage.family == "dsp48e2":
             sources.append(Path(__file__).with_name("dsp48e2.v"))
         simulation = compile_design(
@@ -147,53 +162,85 @@ def stream_ports(name, ways):
             for w in range(ways)]
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(
-        prog="python -m sim.stage", description=__doc__, epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser():
+    result = cli.Parser("sim.stage", __doc__, EXAMPLE)
     for name, default, text in (
             ("kernel", 3, "taps each way"), ("channels", 64, "input channels"),
             ("filters", 64, "output channels"), ("size", 28, "height and width of the map"),
             ("lanes", 4, "channel lanes"), ("row-lanes", 1, "kernel row lanes"),
             ("pes", 16, "processing elements per lane"), ("ways", 1, "ways of the input"),
             ("out-ways", 1, "ways of the output")):
-        parser.add_argument(f"--{name}", type=int, help=f"{text} (default {default})")
-    parser.add_argument("--zeros", type=float, help="share of zero activations (default 0.5)")
-    parser.add_argument("--engine", choices=("sparse", "dense"), help="default sparse")
-    parser.add_argument("--family", choices=("behavioural", "dsp48e2"), default="behavioural",
-                        help="multiply-accumulate primitive (default behavioural)")
-    parser.add_argument("--frames", type=int, default=4, help="frames back to back (default 4)")
-    parser.add_argument("--stalls", type=float, default=0.0, help="probability of a stall (default 0)")
-    parser.add_argument("--seed", type=int, default=0, help="of weights, images and stalls (default 0)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    args = parser.parse_args(argv)
+        result.add_argument(f"--{name}", type=cli.positive_int, metavar="N", help=f"{text} (default {default})")
+    add = result.add_argument
+    add("--zeros", type=float, metavar="P", help="share of zero activations (default 0.5)")
+    add("--engine", choices=("sparse", "dense"), help="default sparse")
+    add("--family", choices=tuple(FAMILIES.values()), default="behavioural",
+        help="multiply-accumulate primitive (default behavioural)")
+    add("--frames", type=cli.positive_int, default=4, metavar="N", help="frames back to back (default 4)")
+    add("--stalls", type=cli.probability, default=0.0, metavar="P",
+        help="probability of a stall in each cycle (default 0)")
+    add("--seed", type=int, default=0, metavar="N", help="of weights, images and stalls (default 0)")
+    add("--synthesise", action="store_true",
+        help="instead of simulating, show what Yosys makes of it for 7-series and UltraScale+")
+    add("--json", type=Path, metavar="FILE", help="write the figures there")
+    return result
+
+
+def main(argv=None):
+    """Run the command line; returns the exit code."""
+    args = parser().parse_args(argv)
+    return cli.guarded(lambda: run(args), ValueError, SimulationError)
+
+
+def run(args):
+    """Show a row per stage; returns 1 if one differs from the reference."""
     given = {name: getattr(args, name) for name in Stage.__dataclass_fields__
              if name != "family" and getattr(args, name) is not None}
-    stages = [Stage(**given, family=args.family)] if given else [
-        Stage(**{**vars(stage), "family": args.family}) for stage in YARDSTICKS]
-
-    table = Table(title=f"{args.frames} frames back to back, steady state, from RTL")
-    for column in ("stage", "engine", "zeros", "lanes x PEs", "cycles per frame", "utilisation",
-                   "over dense bound", "over floor"):
-        table.add_column(column, justify="left" if column in ("stage", "engine") else "right")
-    console, rows = Console(), []
-    with console.status("compiling and simulating") as status:
-        for stage in stages:
-            status.update(f"{stage.label}, {stage.lanes} x {stage.pes}, {stage.engine}")
+    stages = [Stage(**given)] if given else list(
+        dict.fromkeys(replace(s, zeros=0.5, engine="sparse") for s in YARDSTICKS if s.kernel == 3)
+        if args.synthesise else YARDSTICKS)
+    jobs = [(stage, family) for stage in stages for family in FAMILIES] if args.synthesise else [
+        (replace(stage, family=args.family), None) for stage in stages]
+    for stage, _ in jobs:
+        build(stage)            # a parameter out of range is refused before anything is shown
+    columns = SYNTHESISED if args.synthesise else SIMULATED
+    table = Table(title="Yosys, everything included" if args.synthesise else
+                  f"{args.frames} frames back to back, from RTL")
+    for column in columns:
+        table.add_column(column, justify="left" if column in ("stage", "engine", "family") else "right")
+    console, rows = cli.console(), []
+    with console.status("") as status:
+        for stage, family in jobs:
+            status.update(f"{stage.label}, {stage.lanes} x {stage.pes}, {family or stage.engine}")
             try:
-                row = measure(stage, frames=args.frames, seed=args.seed, stalls=args.stalls)
-            except (ValueError, TypeError) as error:
+                row = synthesised(stage, family) if family else measure(
+                    stage, frames=args.frames, seed=args.seed, stalls=args.stalls)
+            except AssertionError as error:
                 print(f"error: {error}", file=sys.stderr)
-                return 2
+                return 1
             rows.append(row)
-            table.add_row(
-                row["stage"], row["engine"], f"{row['zeros']:.2f}", f"{row['lanes']} x {row['pes']}",
-                f"{row['cycles_per_frame']:,.0f}", f"{row['utilisation']:.3f}",
-                f"{row['over_dense_bound']:.3f}", f"{row['over_floor']:.3f}")
+            table.add_row(*(form(row) for form in columns.values()))
     console.print(table)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=2) + "\n")
     return 0
+
+
+LAID_OUT = {"lanes x PEs": lambda row: f"{row['lanes']} x {row['pes']}"}
+SIMULATED = {
+    "stage": lambda row: row["stage"], "engine": lambda row: row["engine"],
+    "zeros": lambda row: f"{row['zeros']:.2f}", **LAID_OUT,
+    "cycles per frame": lambda row: f"{row['cycles_per_frame']:,.0f}",
+    "utilisation": lambda row: f"{row['utilisation']:.3f}",
+    "over dense bound": lambda row: f"{row['over_dense_bound']:.3f}",
+    "over floor": lambda row: f"{row['over_floor']:.3f}",
+}
+SYNTHESISED = {
+    "stage": lambda row: row["stage"], "family": lambda row: row["family"], **LAID_OUT,
+    "LUT": lambda row: f"{row['lut']:,}", "LUT per multiplier": lambda row: f"{row['lut_per_multiplier']:.1f}",
+    "FF": lambda row: f"{row['ff']:,}", "DSP": lambda row: str(row["dsp"]),
+    "DSP predicted": lambda row: str(row["dsp_predicted"]), "BRAM36": lambda row: f"{row['bram36']:g}",
+}
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """The command line of the build: what it writes, that it repeats, and what it refuses."""
 import json
 
-import networks
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
+import networks
 from cores import build, bundled
 from cores.design import open_design
 from cores.folding import allocate

@@ -3,10 +3,10 @@ import os
 import sys
 from pathlib import Path
 
-import networks
 import numpy as np
 import pytest
 
+import networks
 from cores.emit import ROM_MODULE, FilePlatform, verilog
 from cores.folding import Design, fold
 from cores.stages import Engine, Folding

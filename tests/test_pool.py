@@ -177,7 +177,7 @@ CORNERS = {
 }
 
 
-@pytest.mark.parametrize("op, p_in, p_out", [("max", 1, 1), ("max", 0.3, 0.3), ("avg", 1, 0.5)])
+@pytest.mark.parametrize("op, p_in, p_out", [("max", 1, 1), ("avg", 0.5, 0.5)])
 @pytest.mark.parametrize("name", CORNERS)
 def test_corners(name, op, p_in, p_out):
     case = CORNERS[name]

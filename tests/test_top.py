@@ -1,15 +1,15 @@
 """Whole designs in Amaranth's simulator: AXI4-Stream in, AXI4-Stream out, every width."""
-import networks
 import numpy as np
 import pytest
-from test_axi import bus
 
+import networks
 from cores.folding import Design, fold
 from cores.pixels import samples
 from cores.profile import Profile
 from cores.stages import Engine, Folding
 from cores.top import Top
 from sim import axi, harness, reference
+from test_axi import bus
 
 CONV = {"op": "conv", "filters": 4, "kernel": (3, 3), "padding": (1, 1, 1, 1)}
 
