@@ -1,8 +1,8 @@
 """From real scales to the integer multiplier and shift of the requantizer."""
 import numpy as np
 
-from cores.bounds import sum_bounds
 from cores.graph import Requantization
+from hdl.bounds import sum_bounds
 
 __all__ = ["MULTIPLIER_BITS", "requantization", "requantized_conv"]
 

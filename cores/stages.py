@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from amaranth import signed, unsigned
 
 from cores import graph
-from cores.bounds import sum_bounds
-from hdl.conv import Conv, conv_dsps, signed_bits
+from hdl.bounds import signed_bits, sum_bounds
+from hdl.conv import Conv, conv_dsps
 from hdl.pool import Pool
 from hdl.requantize import requantize_dsps
 from hdl.walk import Walk

@@ -1,9 +1,9 @@
 """Checks that an integer graph means something before anyone builds it."""
 import numpy as np
 
-from cores.bounds import sum_bounds
 from cores.graph import Conv, output_size
 from cores.quantization import MULTIPLIER_BITS
+from hdl.bounds import sum_bounds
 
 __all__ = ["validate"]
 

@@ -7,6 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .accumulator import Accumulator
+from .bounds import signed_bits, sum_bounds
 from .check import between, positive
 from .dot import SparseDot
 from .mac import dsp_count
@@ -15,12 +16,7 @@ from .stream import PixelSignature, connect_pixels, connect_streams
 from .walk import Walk
 from .window import Window
 
-__all__ = ["Conv", "conv_dsps", "signed_bits"]
-
-
-def signed_bits(low, high):
-    """Bits of the narrowest signed number that holds ``low`` to ``high``."""
-    return max(int(low) ^ (int(low) >> 63), int(high) ^ (int(high) >> 63), 1).bit_length() + 1
+__all__ = ["Conv", "conv_dsps"]
 
 
 def conv_dsps(shape, *, weight_width, width, lanes, pes, out_ways, family):
@@ -108,11 +104,10 @@ class Conv(wiring.Component):
         for n in range(lanes * row_lanes):
             row, lane = divmod(n, lanes)
             per_lane.append(weights[:, row::row_lanes, :, lane::lanes].reshape(filters, -1))
-        bounds = [reach(w, low, high) for w in per_lane]
+        bounds = [sum_bounds(w, 0, low, high) for w in per_lane]
         sum_width = max(signed_bits(least.min(), most.max()) for least, most in bounds)
-        total_low = sum(least for least, _ in bounds) + bias
-        total_high = sum(most for _, most in bounds) + bias
-        width = max(signed_bits(total_low.min(), total_high.max()),
+        least, most = sum_bounds(weights, bias, low, high)
+        width = max(signed_bits(least.min(), most.max()),
                     signed_bits(bias.min(), bias.max()), sum_width)
 
         self.dots = [SparseDot(shape, weights=w, weight_width=weight_width, pes=pes,
@@ -153,10 +148,3 @@ class Conv(wiring.Component):
         connect_streams(m, self.accumulator.o, self.requantize.i)
         connect_pixels(m, self.requantize.o, wiring.flipped(self.o))
         return m
-
-
-def reach(weights, low, high):
-    """Least and greatest sum of each row of ``weights`` times activations from ``low`` to ``high``."""
-    positive_part, negative_part = np.maximum(weights, 0).sum(1), np.minimum(weights, 0).sum(1)
-    return (positive_part * low + negative_part * high,
-            positive_part * high + negative_part * low)

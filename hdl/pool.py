@@ -5,31 +5,17 @@ import numpy as np
 from amaranth import Module, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import bits_for
 
 from .check import positive
 from .reduce import Reduce
 from .requantize import Requantize
 from .stream import PixelSignature, Queue, channels_of_way, connect_streams
 from .walk import Walk
-from .window import Window, default_slots
+from .window import Window
 
-__all__ = ["Pool", "pool_slots"]
+__all__ = ["Pool"]
 
 QUEUE_DEPTH = 4     # beats of a way's output queue; it cuts combinational paths and needs no more
-
-
-def pool_slots(walk, channels):
-    """Pixel slots that keep a pool of ``channels`` channels per way at full speed.
-
-    Windows that share no row need the rows of one and a few pixels, not a row more.
-    """
-    reach = walk.dilation[0] * (walk.kernel[0] - 1) + 1
-    if walk.stride[0] < reach:
-        return default_slots(walk, channels=channels)
-    slots = max(walk.min_slots(), reach * walk.width + 8)
-    power = 1 << bits_for(slots - 1)
-    return power if -(-power * channels // 1024) == -(-slots * channels // 1024) else slots
 
 
 class Pool(wiring.Component):
@@ -68,7 +54,7 @@ class Pool(wiring.Component):
     keep_zeros : bool
         The dense engine: zeros are stored, reduced and sent.
     slots : int or None
-        Pixel slots of the window's ring; :func:`pool_slots` if None. Global pooling has none.
+        Pixel slots of the window's ring, see :class:`~hdl.window.Window`; global pooling has none.
 
     Members
     -------
@@ -112,8 +98,6 @@ class Pool(wiring.Component):
             if slots is not None:
                 positive("Slots", slots)
         else:
-            if slots is None:
-                slots = pool_slots(walk, shares[0])
             self.window = Window(shape, walk=walk, channels=channels, ways=ways, lanes=ways,
                                  slots=slots, keep_zeros=keep_zeros, by_channel=True)
         self.reduces = [

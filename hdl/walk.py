@@ -2,6 +2,8 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from .check import between, positive
 
 __all__ = ["Axis", "Walk"]
@@ -136,15 +138,16 @@ class Walk:
             table.append(line[::-1])
         return table[::-1]
 
-    def min_slots(self, rows=1):
+    def min_slots(self, rows=1, ahead=0):
         """Pixel slots without which a ring deadlocks, for kernel rows dealt to ``rows`` row lanes.
+
+        With ``ahead``, those with which the pixels of that many windows more can arrive meanwhile.
 
         A row lane may have to wait for another's pixels, so the span counts from the oldest pixel
         that any of them keeps to the newest that any of them needs.
         """
-        groups = range(rows)
-        keeps = [self.keeps(r, rows) for r in groups]
-        needs = [self.needs(r, rows) for r in groups]
-        return 1 + max(
-            max(n[oy][ox] for n in needs) - min(k[oy][ox] for k in keeps)
-            for oy in range(self.out_height) for ox in range(self.out_width))
+        frame, groups = self.height * self.width, range(rows)
+        keeps = np.array([self.keeps(r, rows) for r in groups]).min(0).ravel()
+        needs = np.array([self.needs(r, rows) for r in groups]).max(0).ravel()
+        later = np.concatenate([needs + frame * n for n in range(ahead // needs.size + 2)])
+        return int(1 + max((later[n:n + needs.size] - keeps).max() for n in range(ahead + 1)))

@@ -15,14 +15,17 @@ __all__ = ["Window", "default_slots"]
 
 
 def default_slots(walk, *, channels=1, row_lanes=1):
-    """Pixel slots that keep a window at full speed: a row more than its kernel spans.
+    """Pixel slots that keep a window at full speed.
 
-    A kernel of one row gets a few pixels more. Rounded up to a power of two where the lists of
-    ``channels`` channels take no more 1024-word memory blocks that way.
+    A window's pixels arrive while the one before is read, and a few more to cover the latency. Where
+    windows share rows, there is at least a row more than they span, to even out a source's pauses.
+    Rounded up to a power of two where the lists of ``channels`` channels take no more 1024-word
+    memory blocks that way.
     """
-    least = walk.min_slots(row_lanes)
+    slots = walk.min_slots(row_lanes, ahead=1) + 8
     reach = walk.dilation[0] * (walk.kernel[0] - 1) + 1
-    slots = max(least, (reach + 1) * walk.width) if reach > 1 else least + 8
+    if reach > walk.stride[0]:
+        slots = max(slots, (reach + 1) * walk.width)
     power = 1 << bits_for(slots - 1)
     return power if -(-power * channels // 1024) == -(-slots * channels // 1024) else slots
 

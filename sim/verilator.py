@@ -125,6 +125,8 @@ def compile_design(sources, *, top, inputs, outputs, folder, trace=False, optimi
                           stderr=subprocess.STDOUT)
     if done.returncode:
         raise SimulationError("Verilator failed:\n" + "\n".join(done.stdout.splitlines()[-20:]))
+    for header in folder.glob("*.gch"):     # precompiled headers: 200 MB that nobody needs again
+        header.unlink()
     stamp.write_text(digest.hexdigest())
     return built
 

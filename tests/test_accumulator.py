@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hdl.accumulator import Accumulator
-from hdl.conv import signed_bits
+from hdl.bounds import signed_bits
 from sim.harness import Sink, Source, offers_without_ready, run
 from strategies import STALLS, check, latencies, ports, run_after_reset, seeds, shares
 

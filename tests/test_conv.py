@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cores import graph
-from hdl.conv import Conv, reach, signed_bits
+from hdl.bounds import signed_bits
+from hdl.conv import Conv
 from hdl.stream import connect_pixels
 from hdl.walk import Walk
 from sim import reference
@@ -225,8 +226,10 @@ EXACT = {
     "dense, stride": dict(walk=Walk(5, 5, (3, 3), stride=(2, 2), padding=PAD), channels=4,
                           filters=4, pes=2, density=1),
     "dense 1x1": dict(walk=Walk(4, 4), channels=6, filters=4, pes=2, density=1),
-    "zeros kept": dict(walk=Walk(4, 4, (2, 2)), channels=4, filters=4, pes=2, keep_zeros=True,
-                       slots=32),
+    "zeros kept": dict(walk=Walk(4, 4, (2, 2)), channels=4, filters=4, pes=2, keep_zeros=True),
+    "fully connected": dict(walk=Walk(3, 3, (3, 3)), channels=3, filters=8, pes=2, density=1),
+    "little overlap": dict(walk=Walk(5, 7, (3, 2), stride=(1, 2)), channels=3, filters=4, pes=2,
+                           density=1),
     "zeros only: taps": dict(walk=Walk(4, 4, (3, 3), padding=PAD), channels=3, filters=4, pes=2,
                              density=0),
     "zeros only: drain": dict(walk=Walk(4, 4), channels=3, filters=12, pes=6, density=0),
@@ -377,9 +380,3 @@ def test_signed_bits(low, high):
     bits = signed_bits(low, high)
     assert bits == max(2, *(next(b for b in range(1, 64) if -(1 << b - 1) <= v < 1 << b - 1)
                             for v in (low, high)))
-
-
-def test_reach():
-    least, most = reach(np.array([[1, -2, 3], [0, 0, 0], [-1, -1, -1]]), -4, 10)
-    assert least.tolist() == [-4 - 20 - 12, 0, -30]
-    assert most.tolist() == [10 + 8 + 30, 0, 12]

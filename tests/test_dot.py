@@ -6,7 +6,7 @@ from amaranth.sim import Simulator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hdl.conv import reach, signed_bits
+from hdl.bounds import signed_bits, sum_bounds
 from hdl.dot import SparseDot
 from hdl.rom import Rom, pack
 from sim.harness import Sink, Source, offers_without_ready, run
@@ -72,7 +72,7 @@ def check_dot(*, filters, addresses, pes, ways=1, weight_width=8, activation="u8
     shape, low, high = ACTIVATIONS[activation]
     rng = np.random.default_rng(seed)
     weights = weights_of(rng, filters, addresses, weight_width, extreme)
-    least, most = reach(weights, low, high)
+    least, most = sum_bounds(weights, 0, low, high)
     dut = SparseDot(shape, weights=weights, weight_width=weight_width, pes=pes, ways=ways,
                     sum_width=signed_bits(least.min(), most.max()), family=family)
     payloads, windows = random_windows(rng, low, high, addresses, dut.passes, lengths, extreme)

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 import hdl.reduce
 from cores import graph
-from hdl.pool import Pool, pool_slots
+from hdl.pool import Pool
 from hdl.reduce import Reduce
 from hdl.walk import Walk
+from hdl.window import default_slots
 from sim import reference
 from sim.harness import Sink, Source, offers_without_ready, run
 from sim.pixels import from_beats, to_beats
@@ -276,7 +277,7 @@ def test_default_slots_do_not_slow_it_down():
     walk = Walk(6, 20, (2, 2), stride=(2, 2))
     ends = [np.diff(frame_ends(*check_pool(walk, 3, "max", frames=3, slots=slots))).tolist()
             for slots in (None, 120)]
-    assert pool_slots(walk, 3) < 120 and ends[0] == ends[1]
+    assert default_slots(walk, channels=3) < 120 and ends[0] == ends[1]
 
 
 # ---- Protocol and reset -------------------------------------------------------------------------

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cores.bounds import sum_bounds
 from cores.graph import Conv, Graph, Pool, Requantization, Tensor, output_size
 from cores.quantization import requantization, requantized_conv
 from cores.validate import validate
+from hdl.bounds import sum_bounds
 from sim import reference
 
 

@@ -326,8 +326,9 @@ def test_default_slots(walk, channels, row_lanes):
     row_lanes = min(row_lanes, walk.kernel[0])
     slots = default_slots(walk, channels=channels, row_lanes=row_lanes)
     reach = walk.dilation[0] * (walk.kernel[0] - 1) + 1
-    wanted = max(walk.min_slots(row_lanes),
-                 (reach + 1) * walk.width if reach > 1 else walk.min_slots(row_lanes) + 8)
+    wanted = max(walk.min_slots(row_lanes, ahead=1) + 8,
+                 (reach + 1) * walk.width if reach > walk.stride[0] else 0)
+    assert wanted >= walk.min_slots(row_lanes) + 8
     assert wanted <= slots < 2 * wanted
     # Rounding up to a power of two is for free, or not done.
     assert -(-slots * channels // 1024) == -(-wanted * channels // 1024)

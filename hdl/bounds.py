@@ -1,7 +1,12 @@
 """Exact bounds of sums of products: what accumulators are sized by."""
 import numpy as np
 
-__all__ = ["sum_bounds"]
+__all__ = ["signed_bits", "sum_bounds"]
+
+
+def signed_bits(low, high):
+    """Bits of the narrowest signed number that holds ``low`` to ``high``."""
+    return max(int(low) ^ (int(low) >> 63), int(high) ^ (int(high) >> 63), 1).bit_length() + 1
 
 
 def sum_bounds(weights, bias, low, high):
