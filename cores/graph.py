@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Tensor", "Requantization", "Conv", "Pool", "Graph", "output_size"]
+__all__ = ["Tensor", "Requantization", "Conv", "Pool", "Add", "Graph", "output_size"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,12 @@ class Conv:
     stride: tuple[int, int] = (1, 1)
     dilation: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
-    op: str = "conv"            # or "fc": how the report names it
+    op: str = "conv"            # or "fc", "depthwise": how the report names it
+    groups: int = 1             # 1, or the number of channels: a filter then sees one channel
+
+    @property
+    def inputs(self):
+        return (self.input,)
 
     @property
     def kernel(self):
@@ -95,6 +100,10 @@ class Pool:
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     requantization: Requantization | None = None
 
+    @property
+    def inputs(self):
+        return (self.input,)
+
 
 def output_size(node, height, width):
     """Height and width of what a Conv or Pool makes of a map, each below 1 if it does not fit."""
@@ -104,6 +113,30 @@ def output_size(node, height, width):
         for size, padding, kernel, stride, dilation
         in zip((height, width), (top + bottom, left + right), node.kernel, node.stride,
                node.dilation))
+
+
+@dataclass(frozen=True, eq=False)
+class Add:
+    """Sum of two tensors of one shape, rounded once.
+
+    With q = stored + zero point, the stored result is ``clip(round_half_even((a * multipliers[0]
+    + b * multipliers[1]) / 2**shift + zero_point) - zero_point, low, high)``: the zero point
+    matters, as a tie goes to the even q. ``multipliers`` are two integers below 2**17.
+    """
+    name: str
+    first: str
+    second: str
+    output: str
+    multipliers: tuple[int, int]
+    shift: int
+    zero_point: int
+    low: int
+    high: int
+    op: str = "add"
+
+    @property
+    def inputs(self):
+        return (self.first, self.second)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +177,7 @@ class Graph:
                 return Requantization(**{k: whole(v) for k, v in value.items()})
             return tuple(value) if isinstance(value, list) else value
 
-        kinds = {"Conv": Conv, "Pool": Pool}
+        kinds = {"Conv": Conv, "Pool": Pool, "Add": Add}
         nodes = tuple(
             kinds[n["kind"]](**{k: whole(v) for k, v in n.items() if k != "kind"})
             for n in plain["nodes"])
