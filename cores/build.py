@@ -13,8 +13,10 @@ from cores.emit import ROM_MODULE, FilePlatform, verilog
 from cores.errors import UserError
 from cores.folding import allocate, fold
 from cores.importer import load
+from cores.opening import add_options, open_onnx, preprocessing_of
 from cores.output import OutputFolder
 from cores.pixels import samples, stored
+from cores.preprocessing import Preprocessing, attach
 from cores.profile import Profile
 from cores.report import report, table
 from cores.stages import Engine
@@ -33,13 +35,16 @@ def parser():
     add = result.add_argument
     add("--board", default="zcu102", metavar="NAME", help=f"one of {', '.join(boards())} (default zcu102)")
     add("--model", default=bundled.NAME, metavar="FILE.onnx|NAME",
-        help=f"quantized ONNX file, or the bundled network {bundled.NAME!r} (default)")
+        help=f"ONNX file, float or quantized, or the bundled network {bundled.NAME!r} (default)")
+    add("--calib", type=Path, metavar="PICTURES",
+        help="folder of pictures, or .npz, to quantize a float network by")
+    add_options(add)
     add("--out", type=Path, metavar="DIR", help="output folder (default build/BOARD)")
     add("--engine", choices=("sparse", "dense"), default="sparse",
         help="dense: the same design with zero skipping off, to measure against (default sparse)")
     add("--images", type=Path, metavar="PICTURES",
         help="folder of pictures, or .npz, to choose the folding by and to make golden vectors of "
-             "(default: the bundled network's; noise for others)")
+             "(default: those of --calib, or the bundled network's; noise for others)")
     budget = result.add_mutually_exclusive_group()
     budget.add_argument("--dsp", type=cli.positive_int, metavar="N",
                         help=f"DSP blocks of the whole design (default {DEFAULT_DSP})")
@@ -63,7 +68,7 @@ def build(args):
     folder = OutputFolder(args.out or Path("build", args.board))
     clock = args.clock or target.clock_mhz
     with console.status("importing") as status:
-        network, notes = open_model(args.model)
+        network, notes, preprocessing = open_model(args.model, args.calib, preprocessing_of(args))
         images, labels = open_images(args, network)
         engine = Engine(keep_zeros=args.engine == "dense", family=target.mac)
 
@@ -96,6 +101,7 @@ def build(args):
     manifest = {
         "skipstone": own_version(), "board": args.board, "clock_mhz": clock, "engine": args.engine,
         "family": engine.family, "model": Path(args.model).name,
+        "preprocessing": preprocessing and asdict(preprocessing),
         "budget": {name: getattr(args, name) for name in ("dsp", "multipliers", "fps")},
         "multipliers": figures["multipliers"], "dsp": figures["dsp"],
         "input_ways": design.ways,
@@ -112,19 +118,19 @@ def build(args):
                   f"  python -m sim.run {folder.path} --frames 64 --stalls 0.3", highlight=False)
 
 
-def open_model(model):
-    """The integer graph of a bundled name or an ONNX file, and notes for the host."""
-    network, notes = load(bundled.MODEL if model == bundled.NAME else existing(model))
-    tensor = network.input
-    for node in network.nodes:
-        if node.input != tensor:
-            raise UserError(f"Node {node.name!r} reads {node.input!r}, which another node reads too: "
-                            "branches are not supported yet; build a network without them")
-        tensor = node.output
-    if network.outputs != (tensor,):
-        raise UserError(f"Outputs {', '.join(network.outputs)} of {network.name!r} must be the last "
-                        f"layer's, {tensor!r}, alone; cut the file there")
-    return network, notes
+def open_model(model, calibration=None, preprocessing=None):
+    """The integer graph of a bundled name or an ONNX file, notes for the host, the preprocessing."""
+    path = bundled.MODEL if model == bundled.NAME else existing(model)
+    quantized, original = open_onnx(path, calibration, preprocessing)
+    network, notes = load(quantized, name=path.stem)
+    if preprocessing is None and original is not None:
+        preprocessing = Preprocessing()     # as it was quantized
+    if preprocessing is not None:
+        network = attach(network, preprocessing)
+    if len(network.outputs) > 1:
+        raise UserError(f"Outputs {', '.join(network.outputs)} of {network.name!r} are {len(network.outputs)}; "
+                        "one is supported so far: cut the file to it")
+    return network, notes, preprocessing
 
 
 def existing(model):
@@ -137,8 +143,8 @@ def existing(model):
 def open_images(args, network):
     """Pictures of the network's input size, and their labels or None."""
     source = network.tensors[network.input]
-    if args.images is not None:
-        images, labels, _ = pictures.load(args.images, source.height, source.width, source.channels)
+    if args.images or args.calib:
+        images, labels, _ = pictures.load(args.images or args.calib, *source.shape)
         return images, labels
     if args.model == bundled.NAME:
         data = bundled.load_images()

@@ -7,6 +7,7 @@ import numpy as np
 
 from cores.errors import UserError
 from cores.graph import Graph
+from cores.stages import Folding, multipliers
 
 __all__ = ["Design", "open_design"]
 
@@ -36,12 +37,10 @@ def open_design(folder):
         manifest = json.loads((folder / "build.json").read_text())
         with np.load(folder / "network.npz") as arrays:
             network = Graph.from_arrays(manifest["network"], dict(arrays))
-        foldings = manifest["folding"]
-        multipliers = {
-            node.name: foldings[node.name]["lanes"] * foldings[node.name]["row_lanes"]
-            * foldings[node.name]["pes"] if hasattr(node, "weights") else 0 for node in network.nodes}
+        counts = {node.name: multipliers(node, Folding(**manifest["folding"][node.name]))
+                  for node in network.nodes}
         return Design(folder, network, manifest["family"], manifest["clock_mhz"],
-                      manifest["multipliers"], manifest["dsp"], multipliers)
+                      manifest["multipliers"], manifest["dsp"], counts)
     except FileNotFoundError as error:
         raise UserError(f"{str(folder)!r} is no built design: {Path(error.filename).name} is missing; "
                         "make one with python -m cores.build") from error

@@ -1,9 +1,10 @@
 """Choose each stage's folding: the fastest network that a budget of DSP blocks or multipliers allows."""
 from dataclasses import dataclass
 
+from cores.branches import tied
 from cores.errors import UserError
 from cores.graph import Conv
-from cores.stages import Folding, component, dsps
+from cores.stages import Folding, component, dsps, is_dense_conv, multipliers
 
 __all__ = ["Design", "allocate", "fold"]
 
@@ -15,11 +16,13 @@ class Design:
     """A folding for every stage.
 
     ``ways`` are those of the network's input, ``foldings`` go by node name, and
-    ``cycles_per_frame`` is the slowest stage's (modelled).
+    ``cycles_per_frame`` is the slowest stage's (modelled), of which ``bottleneck`` is the name:
+    a node's, "input" or "output".
     """
     ways: int
     foldings: dict
     cycles_per_frame: float
+    bottleneck: str = ""
 
 
 def allocate(network, profile, engine, *, dsp=None, multipliers=None, cycles=None):
@@ -28,7 +31,6 @@ def allocate(network, profile, engine, *, dsp=None, multipliers=None, cycles=Non
     Parameters
     ----------
     network : Graph
-        A chain of stages.
     profile : Profile
         Where the zeros are.
     engine : Engine
@@ -76,60 +78,87 @@ def fold(network, design, engine):
             for node in network.nodes}
 
 
+def row_lane_counts(node):
+    """Numbers of row lanes that share a kernel's rows evenly."""
+    return [n for n in range(1, node.kernel[0] + 1) if node.kernel[0] % n == 0]
+
+
 class _Chooser:
     """Picks the cheapest folding of each stage that stays below a number of cycles."""
 
     def __init__(self, network, profile, engine, unit):
         self.network, self.profile, self.engine, self.unit = network, profile, engine, unit
+        self.tied = tied(network)
         self._options = {}
 
     def cost(self, design):
         return sum(self._stage_cost(node, design.foldings[node.name]) for node in self.network.nodes)
 
     def choose(self, limit):
-        """The design whose stages all take at most ``limit`` cycles, or None."""
+        """The design whose stages all take at most ``limit`` cycles, or None.
+
+        Tensors that are tied have their ways in common: as few as the stages between them allow.
+        """
+        ways = {self.tied[name]: 1 for name in self.network.tensors}
         source = self.network.tensors[self.network.input]
-        divisors = [w for w in range(1, min(MAX_WAYS, source.channels) + 1) if source.channels % w == 0]
         samples = source.height * source.width * source.channels
-        ways = next((w for w in divisors if samples / w <= limit), None)
-        if ways is None:
-            return None
-        first, slowest, foldings = ways, samples / ways, {}
-        for node in self.network.nodes:
-            folding = self._folding(node, ways, limit)
-            if folding is None:
+        while True:
+            short = self._too_narrow(ways, samples, limit)
+            if short is None:
+                break
+            ways[short] = next((w for w in self._widths(short) if w > ways[short]), None)
+            if ways[short] is None:
                 return None
-            foldings[node.name] = folding
-            ways = folding.out_ways
-            slowest = max(slowest, self._stage_cycles(node, folding))
+        of = {name: ways[self.tied[name]] for name in self.network.tensors}
+        foldings = {node.name: self._folding(node, of, limit) for node in self.network.nodes}
         target = self.network.tensors[self.network.outputs[0]]
-        slowest = max(slowest, target.height * target.width * target.channels)
-        return Design(first, foldings, slowest) if slowest <= limit else None
+        cycles = {node.name: self._stage_cycles(node, foldings[node.name]) for node in self.network.nodes}
+        cycles["input"] = samples / of[self.network.input]
+        cycles["output"] = target.height * target.width * target.channels
+        slowest = max(cycles, key=cycles.get)
+        if cycles[slowest] > limit:
+            return None
+        return Design(of[self.network.input], foldings, cycles[slowest], slowest)
+
+    def _too_narrow(self, ways, samples, limit):
+        """A class of tensors that needs more ways for ``limit``, or None."""
+        of = {name: ways[self.tied[name]] for name in self.network.tensors}
+        if samples / of[self.network.input] > limit:
+            return self.tied[self.network.input]
+        for node in self.network.nodes:
+            if self._folding(node, of, limit) is None:
+                return self.tied[node.output]
+        return None
+
+    def _widths(self, tie):
+        """Numbers of ways that a class of tensors may have."""
+        members = [t for name, t in self.network.tensors.items() if self.tied[name] == tie]
+        most = min(MAX_WAYS, *(t.channels for t in members))
+        if self.tied[self.network.input] == tie:
+            channels = self.network.tensors[self.network.input].channels
+            return [w for w in range(1, most + 1) if channels % w == 0]
+        return [w for w in (1, 2, 4, 8, 16) if w <= most]
 
     def _folding(self, node, ways, limit):
-        """The preferred folding of a stage whose input has ``ways`` ways, or None."""
-        if (node.name, ways) not in self._options:
-            options = [(f.out_ways, self._stage_cost(node, f), f.multipliers, f.lanes * f.row_lanes,
-                        self._stage_cycles(node, f), f) for f in self._candidates(node, ways)]
-            self._options[node.name, ways] = sorted(options, key=lambda option: option[:-1])
-        return next((f for *_, cycles, f in self._options[node.name, ways] if cycles <= limit), None)
+        """The preferred folding of a stage for the ways of all tensors, or None."""
+        key = node.name, ways[node.inputs[0]], ways[node.output]
+        if key not in self._options:
+            options = [(self._stage_cost(node, f), f.multipliers, f.lanes * f.row_lanes,
+                        self._stage_cycles(node, f), f) for f in self._candidates(node, *key[1:])]
+            self._options[key] = sorted(options, key=lambda option: option[:-1])
+        return next((f for *_, cycles, f in self._options[key] if cycles <= limit), None)
 
-    def _candidates(self, node, ways):
-        if not isinstance(node, Conv):
-            yield Folding(lanes=ways, ways=ways, out_ways=ways)
+    def _candidates(self, node, ways, out_ways):
+        if not is_dense_conv(node):
+            for row_lanes in row_lane_counts(node) if isinstance(node, Conv) else (1,):
+                yield Folding(lanes=ways, row_lanes=row_lanes, ways=ways, out_ways=out_ways)
             return
-        filters, channels = len(node.weights), self.network.tensors[node.input].channels
+        filters, channels = len(node.weights), self.network.tensors[node.inputs[0]].channels
+        pes = {-(-(-(-filters // passes)) // out_ways) * out_ways for passes in range(1, filters + 1)}
         for lanes in range(ways, min(MAX_LANES, channels) + 1, ways):
-            for row_lanes in range(1, node.kernel[0] + 1):
-                if row_lanes not in (1, node.kernel[0]) and node.kernel[0] % row_lanes:
-                    continue
-                seen = set()
-                for out_ways in (1, 2, 4, 8, 16):
-                    for passes in range(1, filters + 1):
-                        pes = -(-(-(-filters // passes)) // out_ways) * out_ways
-                        if pes <= min(filters, MAX_PES) and (pes, out_ways) not in seen:
-                            seen.add((pes, out_ways))
-                            yield Folding(lanes, row_lanes, pes, ways, out_ways)
+            for row_lanes in row_lane_counts(node):
+                for count in sorted(p for p in pes if p <= min(filters, MAX_PES)):
+                    yield Folding(lanes, row_lanes, count, ways, out_ways)
 
     def _stage_cycles(self, node, folding):
         """Cycles per frame of a stage's own work, or of its output's beats where they are more."""
@@ -138,5 +167,5 @@ class _Chooser:
 
     def _stage_cost(self, node, folding):
         if self.unit == "multipliers":
-            return folding.multipliers if isinstance(node, Conv) else 0
+            return multipliers(node, folding)
         return dsps(self.network, node, folding, self.engine)

@@ -141,12 +141,17 @@ class Add:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """Tensors by name, nodes in an order in which every input is made before it is read."""
+    """Tensors by name, nodes in an order in which every input is made before it is read.
+
+    ``input_table``, if there is one, is the stored value of each raw pixel value: int64
+    (channels, 256). Padding of the input is 0 as everywhere, whatever the table has.
+    """
     name: str
     input: str
     outputs: tuple[str, ...]
     tensors: dict[str, Tensor]
     nodes: tuple = field(default_factory=tuple)
+    input_table: np.ndarray | None = None
 
     def to_arrays(self):
         """Split into a JSON-ready dict and a dict of arrays, see :meth:`from_arrays`."""
@@ -165,6 +170,7 @@ class Graph:
             "name": self.name, "input": self.input, "outputs": list(self.outputs),
             "tensors": [dataclasses.asdict(t) for t in self.tensors.values()],
             "nodes": [{"kind": type(n).__name__, **plain(n, n.name)} for n in self.nodes],
+            "input_table": plain(self.input_table, "input_table"),
         }, arrays
 
     @classmethod
@@ -182,4 +188,5 @@ class Graph:
             kinds[n["kind"]](**{k: whole(v) for k, v in n.items() if k != "kind"})
             for n in plain["nodes"])
         return cls(plain["name"], plain["input"], tuple(plain["outputs"]),
-                   {t["name"]: Tensor(**t) for t in plain["tensors"]}, nodes)
+                   {t["name"]: Tensor(**t) for t in plain["tensors"]}, nodes,
+                   whole(plain.get("input_table")))

@@ -7,11 +7,13 @@ __all__ = ["stored", "samples"]
 def stored(network, images):
     """Stored values of the network's input for ``images`` (N, height, width, channels) uint8.
 
-    The pixels 0 to 255 are spread over the range of the input's quantized values: for 8 unsigned
-    bits they are these values.
+    The network's input table says what each pixel is. Without one, the pixels 0 to 255 are spread
+    over the range of the input's quantized values: for 8 unsigned bits they are these values.
     """
     tensor = network.tensors[network.input]
     images = np.asarray(images, np.int64)
+    if network.input_table is not None:
+        return network.input_table[np.arange(tensor.channels), images].astype(np.int32)
     span = tensor.high - tensor.low
     return (tensor.low + (images * span + 127) // 255).astype(np.int32)
 

@@ -1,8 +1,8 @@
 """What the pictures look like inside the network: non-zeros under each window of each lane."""
 import numpy as np
 
-from cores.graph import Conv
-from cores.stages import walk_of
+from cores.graph import Add
+from cores.stages import is_dense_conv, walk_of
 from sim import reference
 
 __all__ = ["Profile"]
@@ -63,17 +63,26 @@ class Profile:
         """Cycles per frame that a stage is busy with its own work (modelled).
 
         A convolution's pass over a window costs a lane the largest of its products, its lookups and
-        the drain; lanes run apart, so that the busiest one counts over the frame. A pool's window
-        costs its non-zeros, or a drain of its channels.
+        the drain; lanes run apart, so that the busiest one counts over the frame. The window of a pool or
+        of a depthwise convolution costs its non-zeros, or a drain of its channels; a pixel of an
+        addition the channels found in either operand.
         """
-        if isinstance(node, Conv):
+        if is_dense_conv(node):
             passes = -(-len(node.weights) // folding.pes)
             floor = -(-folding.pes // folding.out_ways)
             load = np.maximum(self.loads(node, folding.lanes, folding.row_lanes), floor)
             return passes * load.sum(1).max() / self.frames
+        if isinstance(node, Add):
+            return self._merged(node, folding.ways)
         channels = self.network.tensors[node.output].channels
-        load = np.maximum(self.loads(node, folding.ways, 1), -(-channels // folding.ways))
+        load = np.maximum(self.loads(node, folding.ways, folding.row_lanes), -(-channels // folding.ways))
         return load.sum(1).max() / self.frames
+
+    def _merged(self, node, ways):
+        """Channels per frame that the busiest way of an addition finds in either operand."""
+        either = np.logical_or(*(self._masks[name] for name in node.inputs))
+        either[..., -ways:] = True
+        return max(np.count_nonzero(either[..., w::ways]) for w in range(ways)) / self.frames
 
 
 def _under_windows(counts, walk, row, rows):

@@ -4,7 +4,7 @@ import numpy as np
 from cores.graph import Requantization
 from hdl.bounds import sum_bounds
 
-__all__ = ["MULTIPLIER_BITS", "requantization", "requantized_conv"]
+__all__ = ["MULTIPLIER_BITS", "requantization", "requantized_conv", "add_scales"]
 
 MULTIPLIER_BITS = 17
 _TOP = 1 << MULTIPLIER_BITS
@@ -99,6 +99,39 @@ def requantized_conv(weights, bias, scale, low, high, *, input_low, input_high):
         result.multiplier[level] = 1 << half
         result.shift[constant] = shift
     return weights, bias, result
+
+
+def add_scales(scale_a, scale_b, scale_out):
+    """Multipliers and shift of an :class:`~cores.graph.Add` of real scales.
+
+    The larger multiplier has 17 significant bits. The other has as many bits behind the binary
+    point, so that both add the same error to a result. Beyond a shift of 63 the sum is always 0,
+    and so are both multipliers.
+
+    Returns
+    -------
+    (multipliers, shift) : ((int, int), int)
+
+    Raises
+    ------
+    ValueError
+        If a ratio of scales is not positive and finite, or reaches 2**17.
+    """
+    with np.errstate(all="ignore"):
+        ratios = np.divide([scale_a, scale_b], scale_out, dtype=np.float64)
+    if not (np.isfinite(ratios).all() and (ratios > 0).all()):
+        raise ValueError("Scales must be positive and their ratios finite, "
+                         f"not {scale_a}, {scale_b} and {scale_out}")
+    shift = MULTIPLIER_BITS - int(np.frexp(ratios.max())[1])
+    if np.rint(np.ldexp(ratios.max(), shift)) == _TOP:
+        shift -= 1
+    if shift < 0:
+        raise ValueError(
+            f"Ratio of scales must be below 2**{MULTIPLIER_BITS}, not {ratios.max():g}")
+    if shift > 63:
+        return (0, 0), 0
+    first, second = np.rint(np.ldexp(ratios, shift)).astype(int).tolist()
+    return (first, second), shift
 
 
 def _ends(scale, low, high, sum_min, sum_max):

@@ -1,8 +1,9 @@
 """The figures of a design, as report.json and as a table."""
 from rich.table import Table
 
-from cores.graph import Conv
-from cores.stages import dsps
+from cores.graph import Pool
+from cores.stages import dsps, is_dense_conv
+from cores.stages import multipliers as stage_multipliers
 from sim import reference
 
 __all__ = ["report", "table"]
@@ -19,13 +20,13 @@ def report(network, design, engine, profile, *, board, clock_mhz):
     for node in network.nodes:
         folding = design.foldings[node.name]
         rows.append({
-            "name": node.name, "op": node.op if isinstance(node, Conv) else f"{node.op} pool",
+            "name": node.name, "op": f"{node.op} pool" if isinstance(node, Pool) else node.op,
             "lanes": folding.lanes * folding.row_lanes, "channel_lanes": folding.lanes,
-            "row_lanes": folding.row_lanes, "pes": folding.pes if isinstance(node, Conv) else 0,
+            "row_lanes": folding.row_lanes, "pes": folding.pes if is_dense_conv(node) else 0,
             "ways": folding.ways, "out_ways": folding.out_ways,
-            "multipliers": folding.multipliers if isinstance(node, Conv) else 0,
+            "multipliers": stage_multipliers(node, folding),
             "dsp": dsps(network, node, folding, engine), "cycles_per_frame": round(profile.cycles(node, folding)),
-            "zero_fraction": round(profile.zero_fraction(node.input), 4),
+            "zero_fraction": round(profile.zero_fraction(node.inputs[0]), 4),
             "macs_per_frame": macs[node.name],
             "nonzero_macs_per_frame": round(profile.nonzero_macs[node.name]),
         })
@@ -56,10 +57,10 @@ def table(figures, network):
                    "share of bottleneck"):
         result.add_column(column, justify="right")
     for row, node in zip(figures["stages"], network.nodes):
-        source, target = network.tensors[node.input], network.tensors[node.output]
-        kernel = "x".join(map(str, node.kernel))
+        source, target = network.tensors[node.inputs[0]], network.tensors[node.output]
+        kernel = "x".join(map(str, getattr(node, "kernel", ())))
         result.add_row(
-            row["name"], f"{row['op']} {kernel}", f"{'x'.join(map(str, source.shape))} to "
+            row["name"], f"{row['op']} {kernel}".strip(), f"{'x'.join(map(str, source.shape))} to "
             f"{'x'.join(map(str, target.shape))}", f"{row['channel_lanes']} x {row['row_lanes']}",
             str(row["pes"] or "-"), str(row["multipliers"] or "-"), str(row["dsp"]),
             f"{row['cycles_per_frame']:,}", f"{row['zero_fraction']:.0%}",

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from amaranth import signed, unsigned
 
 from cores import graph
+from hdl.add import Add
 from hdl.bounds import signed_bits, sum_bounds
 from hdl.conv import Conv, conv_dsps
+from hdl.depthwise import Depthwise
 from hdl.pool import Pool
-from hdl.requantize import requantize_dsps
 from hdl.walk import Walk
 
-__all__ = ["Folding", "Engine", "shape_of", "walk_of", "weight_width", "sum_bits", "dsps", "component"]
+__all__ = ["Folding", "Engine", "shape_of", "walk_of", "weight_width", "sum_bits", "is_dense_conv",
+           "multipliers", "dsps", "component"]
 
 
 @dataclass(frozen=True)
@@ -63,31 +65,50 @@ def sum_bits(node, source):
     return signed_bits(taps * source.low, taps * source.high)
 
 
+def is_dense_conv(node):
+    """Whether every filter sees every channel."""
+    return isinstance(node, graph.Conv) and node.groups == 1
+
+
+def multipliers(node, folding):
+    """Multipliers of a stage that meet weights."""
+    if is_dense_conv(node):
+        return folding.multipliers
+    return folding.lanes * folding.row_lanes if isinstance(node, graph.Conv) else 0
+
+
 def dsps(network, node, folding, engine):
     """DSP blocks of the stage that :func:`component` makes."""
-    source = network.tensors[node.input]
-    if isinstance(node, graph.Conv):
+    if is_dense_conv(node):
+        source = network.tensors[node.input]
         return conv_dsps(
             shape_of(source), weight_width=weight_width(node), width=sum_bits(node, source),
             lanes=folding.lanes * folding.row_lanes, pes=folding.pes, out_ways=folding.out_ways,
             family=engine.family)
-    return 0 if node.requantization is None else requantize_dsps(
-        sum_bits(node, source), ways=folding.out_ways, family=engine.family)
+    return component(network, node, folding, engine).dsp_count
 
 
 def component(network, node, folding, engine):
     """The elaboratable of ``node``."""
-    source, target = network.tensors[node.input], network.tensors[node.output]
-    scale = node.requantization
-    common = {"walk": walk_of(node, source), "ways": folding.ways, "keep_zeros": engine.keep_zeros}
-    if isinstance(node, graph.Conv):
-        return Conv(
-            shape_of(source), low=source.low, high=source.high, weights=node.weights, bias=node.bias,
-            weight_width=weight_width(node), multiplier=scale.multiplier, shift=scale.shift,
-            out_low=scale.low, out_high=scale.high, out_shape=shape_of(target), pes=folding.pes,
-            lanes=folding.lanes, row_lanes=folding.row_lanes, out_ways=folding.out_ways,
-            family=engine.family, **common)
-    scaling = {} if scale is None else {"multiplier": scale.multiplier, "shift": scale.shift,
-                                        "low": scale.low, "high": scale.high}
-    return Pool(shape_of(source), channels=source.channels, op=node.op, out_shape=shape_of(target),
-                **scaling, **common)
+    target = network.tensors[node.output]
+    scale = getattr(node, "requantization", None)
+    sources = [network.tensors[name] for name in node.inputs]
+    if isinstance(node, graph.Add):
+        return Add(*map(shape_of, sources), channels=target.channels, ways=folding.ways,
+                   multipliers=node.multipliers, shift=node.shift, zero_point=node.zero_point,
+                   low=node.low, high=node.high, out_shape=shape_of(target),
+                   keep_zeros=engine.keep_zeros)
+    source, = sources
+    scaling = {} if scale is None else {"multiplier": scale.multiplier, "shift": scale.shift}
+    common = {"walk": walk_of(node, source), "ways": folding.ways, "keep_zeros": engine.keep_zeros,
+              "out_shape": shape_of(target), **scaling}
+    if isinstance(node, graph.Pool):
+        bounds = {} if scale is None else {"low": scale.low, "high": scale.high}
+        return Pool(shape_of(source), channels=source.channels, op=node.op, **bounds, **common)
+    common.update(low=source.low, high=source.high, bias=node.bias, weight_width=weight_width(node),
+                  out_low=scale.low, out_high=scale.high)
+    if node.groups > 1:
+        return Depthwise(shape_of(source), weights=node.weights[..., 0], row_lanes=folding.row_lanes,
+                         family=engine.family, **common)
+    return Conv(shape_of(source), weights=node.weights, pes=folding.pes, lanes=folding.lanes,
+                row_lanes=folding.row_lanes, out_ways=folding.out_ways, family=engine.family, **common)

@@ -1,7 +1,7 @@
 """Checks that an integer graph means something before anyone builds it."""
 import numpy as np
 
-from cores.graph import Conv, output_size
+from cores.graph import Add, Conv, output_size
 from cores.quantization import MULTIPLIER_BITS
 from hdl.bounds import sum_bounds
 
@@ -28,21 +28,21 @@ def validate(graph):
                f"range must include 0, not {tensor.low} to {tensor.high}")
         _check(tensor.bits <= 17, where, f"values must be at most 17 bits, not {tensor.bits}")
     _check(graph.input in graph.tensors, "", f"Input {graph.input!r} must be a tensor")
+    if graph.input_table is not None:
+        _check_table(graph.input_table, graph.tensors[graph.input])
     made, names = {graph.input}, set()
     for node in graph.nodes:
         where = f"Node {node.name!r}: "
         _check(node.name not in names, where, "name must be used once")
-        _check(node.input in made, where, f"input {node.input!r} must be made before it is read")
+        for name in node.inputs:
+            _check(name in made, where, f"input {name!r} must be made before it is read")
         _check(node.output in graph.tensors, where, f"output {node.output!r} must be a tensor")
         _check(node.output not in made, where, f"output {node.output!r} must be made once")
-        source, target = graph.tensors[node.input], graph.tensors[node.output]
-        _check_window(node, source, target, where)
-        if isinstance(node, Conv):
-            _check_conv(node, source, where)
+        sources, target = [graph.tensors[name] for name in node.inputs], graph.tensors[node.output]
+        if isinstance(node, Add):
+            _check_add(node, sources, target, where)
         else:
-            _check_pool(node, source, where)
-        if node.requantization is not None:
-            _check_requantization(node.requantization, target, where)
+            _check_windowed(node, *sources, target, where)
         names.add(node.name)
         made.add(node.output)
     _check(graph.outputs, "", "Graph must have an output")
@@ -53,6 +53,43 @@ def validate(graph):
 def _check(condition, where, message):
     if not condition:
         raise ValueError(where + message)
+
+
+def _check_table(table, tensor):
+    _check(table.dtype.kind == "i" and table.shape == (tensor.channels, 256), "",
+           f"Input table must be integers of {(tensor.channels, 256)}, not {table.dtype} of "
+           f"{table.shape}")
+    _check(tensor.low <= table.min() and table.max() <= tensor.high, "",
+           f"Input table must hold values from {tensor.low} to {tensor.high}")
+
+
+def _check_windowed(node, source, target, where):
+    _check_window(node, source, target, where)
+    if isinstance(node, Conv):
+        _check_conv(node, source, where)
+    else:
+        _check_pool(node, source, where)
+    if node.requantization is not None:
+        _check_requantization(node.requantization, target, where)
+
+
+def _check_add(node, sources, target, where):
+    for source in sources:
+        _check(source.shape == target.shape, where,
+               f"operand {source.name!r} must be {target.shape}, not {source.shape}")
+    _check(len(node.multipliers) == 2 and all(0 <= m < 1 << MULTIPLIER_BITS
+                                              for m in node.multipliers), where,
+           f"multipliers must be two from 0 to 2**{MULTIPLIER_BITS} - 1, not {node.multipliers}")
+    _check(0 <= node.shift <= 63, where, f"shift must be from 0 to 63, not {node.shift}")
+    # A channel that both operands lack is not sent: it must be 0.
+    _check(node.low <= 0 <= node.high, where,
+           f"clamp bounds must include 0, not {node.low} to {node.high}")
+    _check_bounds(node, target, where)
+
+
+def _check_bounds(bounds, target, where):
+    _check(target.low <= bounds.low <= bounds.high <= target.high, where,
+           f"clamp bounds must lie in the output's {target.low} to {target.high}")
 
 
 def _check_window(node, source, target, where):
@@ -70,8 +107,11 @@ def _check_conv(node, source, where):
     weights = node.weights
     _check(weights.dtype == np.int64 and weights.ndim == 4, where,
            "weights must be four-dimensional int64")
-    _check(weights.shape[3] == source.channels, where,
-           f"weights must have {source.channels} channels, not {weights.shape[3]}")
+    _check(node.groups == 1 or node.groups == source.channels == len(weights), where,
+           f"groups must be 1, or {source.channels} with as many filters, not {node.groups}")
+    channels = source.channels // node.groups
+    _check(weights.shape[3] == channels, where,
+           f"weights must have {channels} channels, not {weights.shape[3]}")
     _check(weights.min() >= -1 << 15 and weights.max() < 1 << 15, where,
            "weights must fit 16 bits signed")
     _check(node.bias.dtype == np.int64 and node.bias.shape == weights.shape[:1], where,
@@ -104,5 +144,4 @@ def _check_requantization(requantization, target, where):
     _check(multiplier.min() >= 0 and multiplier.max() < 1 << MULTIPLIER_BITS, where,
            f"multiplier must be below 2**{MULTIPLIER_BITS}")
     _check(shift.min() >= 0 and shift.max() <= 63, where, "shift must be from 0 to 63")
-    _check(target.low <= requantization.low <= requantization.high <= target.high, where,
-           f"clamp bounds must lie in the output's {target.low} to {target.high}")
+    _check_bounds(requantization, target, where)

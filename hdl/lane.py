@@ -11,13 +11,15 @@ from .stream import Queue, connect_streams
 __all__ = ["WindowLane", "product_layout"]
 
 
-def product_layout(shape, depth):
+def product_layout(shape, depth, channels=None):
     """One multiplication: ``value`` with the weights at ``address``.
 
     ``last`` ends a pass, ``final`` the last pass of a window. A pass without any non-zero is one
-    product with value 0.
+    product with value 0. With ``channels`` it also tells the number of its ``channel``.
     """
-    return data.StructLayout({"value": shape, "address": range(max(2, depth)), "last": 1, "final": 1})
+    channel = {} if channels is None else {"channel": range(max(2, channels))}
+    return data.StructLayout({"value": shape, "address": range(max(2, depth)), "last": 1, "final": 1,
+                              **channel})
 
 
 class WindowLane(wiring.Component):
@@ -45,8 +47,8 @@ class WindowLane(wiring.Component):
         Passes over each window; passes that the lane's queue holds.
     by_channel : bool
         Address by channel only, for reductions over each channel.
-    depth : int
-        Range of addresses of ``o``.
+    out_layout : data.StructLayout
+        Products of ``o``, see :func:`product_layout`.
 
     Members
     -------
@@ -58,12 +60,12 @@ class WindowLane(wiring.Component):
         All lists of a window have been read.
     i : In(stream.Signature(layout))
         Passes.
-    o : Out(stream.Signature(product_layout(shape, depth)))
+    o : Out(stream.Signature(out_layout))
         Products.
     """
 
     def __init__(self, shape, *, channels, layout, slots, kernel, steps, passes, ahead, by_channel,
-                 depth):
+                 out_layout):
         self.shape, self.channels, self.layout = shape, channels, layout
         self.slots, self.kernel, self.steps, self.ahead = slots, kernel, steps, ahead
         self.by_channel = by_channel
@@ -72,7 +74,7 @@ class WindowLane(wiring.Component):
         super().__init__({
             "write": In(1), "close": In(1), "slot": In(range(slots)), "value": In(shape),
             "channel": In(range(max(2, channels))), "done": Out(1),
-            "i": In(stream.Signature(layout)), "o": Out(stream.Signature(product_layout(shape, depth)))})
+            "i": In(stream.Signature(layout)), "o": Out(stream.Signature(out_layout))})
 
     def elaborate(self, platform):
         m = Module()
@@ -191,4 +193,6 @@ class WindowLane(wiring.Component):
                 self.o.payload.value.eq(Mux(nothing, 0, words.data.value)),
                 self.o.payload.address.eq(self._weights.word(weights, words.data.channel)),
             ]
+            if "channel" in self.o.payload.shape().members:
+                m.d.sync += self.o.payload.channel.eq(words.data.channel)
         return m

@@ -53,6 +53,8 @@ class Reduce(wiring.Component):
         Zeros are products too, so that no channel's is ever absent: the dense engine.
     depth : int or None
         Range of the products' addresses; ``channels`` if None.
+    out_shape : shape-like or None
+        Narrower result of a sum, where the products' bounds are known better than from ``shape``.
 
     Members
     -------
@@ -60,8 +62,8 @@ class Reduce(wiring.Component):
         Products, addressed by channel; ``last`` ends a window. Products with value 0 are
         harmless: only in a window without any other product may their channel be arbitrary.
     o : Out(stream.Signature(reduced_layout(out_shape, channels)))
-        Results, channels in rising order, zeros included. ``out_shape`` is ``shape`` for a maximum,
-        and the narrowest that holds every sum otherwise.
+        Results, channels in rising order, zeros included. By default ``out_shape`` is ``shape`` for
+        a maximum, and the narrowest that holds every sum otherwise.
 
     Raises
     ------
@@ -69,7 +71,7 @@ class Reduce(wiring.Component):
         If a parameter is out of its range, or a maximum has a window with no tap inside the map.
     """
 
-    def __init__(self, shape, *, walk, channels, op, keep_zeros=False, depth=None):
+    def __init__(self, shape, *, walk, channels, op, keep_zeros=False, depth=None, out_shape=None):
         if not isinstance(walk, Walk):
             raise TypeError(f"Walk must be a Walk, not {walk!r}")
         if op not in ("max", "sum"):
@@ -80,6 +82,8 @@ class Reduce(wiring.Component):
             raise ValueError(f"Depth must be at least the {channels} channels, not {depth!r}")
         self.shape, self.walk, self.op = Shape.cast(shape), walk, op
         if op == "max":
+            if out_shape is not None:
+                raise ValueError(f"Output shape must be given for a sum only, not {out_shape!r}")
             if any(n == 0 for axis in walk.axes() for _, n in axis.inside):
                 raise ValueError(
                     f"Every window of a maximum must have a tap inside the map, not lie in padding "
@@ -88,7 +92,9 @@ class Reduce(wiring.Component):
         else:
             least = -(1 << (self.shape.width - 1)) if self.shape.signed else 0
             most = least + (1 << self.shape.width) - 1
-            self.out_shape = Shape.cast(range(most_taps(walk) * least, most_taps(walk) * most + 1))
+            taps = most_taps(walk)
+            self.out_shape = Shape.cast(range(taps * least, taps * most + 1)
+                                        if out_shape is None else out_shape)
         self._counts = op == "max" and self.shape.signed and not keep_zeros
         super().__init__({
             "i": In(stream.Signature(product_layout(self.shape, self.depth))),

@@ -71,13 +71,15 @@ class Window(wiring.Component):
         Multiply zeros too: the dense engine, fed with a stream that carries them.
     by_channel : bool
         Make the address the number of the channel, for reductions over each channel.
+    with_channel : bool
+        Let products tell the number of their channel too; arbitrary in a pass without any non-zero.
 
     Members
     -------
     i : In(PixelSignature(shape, channels=channels, ways=ways))
         Feature maps, back to back.
-    o : Out(stream.Signature(product_layout(shape, depth))).array(lanes * row_lanes)
-        Products of each lane.
+    o : Out(stream.Signature(product_layout(shape, depth, channels))).array(lanes * row_lanes)
+        Products of each lane; ``channels`` are those of a lane, or None without ``with_channel``.
 
     Raises
     ------
@@ -86,7 +88,7 @@ class Window(wiring.Component):
     """
 
     def __init__(self, shape, *, walk, channels, ways=1, lanes=1, row_lanes=1, passes=1, windows=4,
-                 slots=None, keep_zeros=False, by_channel=False):
+                 slots=None, keep_zeros=False, by_channel=False, with_channel=False):
         if not isinstance(walk, Walk):
             raise TypeError(f"Walk must be a Walk, not {walk!r}")
         for name, value in (("Channels", channels), ("Ways", ways), ("Lanes", lanes),
@@ -107,9 +109,11 @@ class Window(wiring.Component):
         if self.slots < walk.min_slots(row_lanes):
             raise ValueError(f"Slots must be at least {walk.min_slots(row_lanes)}, not {slots!r}")
         self.depth = max(self.depth_of_lane(n) for n in range(lanes * row_lanes))
+        self.layout = product_layout(shape, self.depth,
+                                     self.channels_of_lane(0) if with_channel else None)
         super().__init__({
             "i": In(PixelSignature(shape, channels=channels, ways=ways)),
-            "o": Out(stream.Signature(product_layout(shape, self.depth))).array(lanes * row_lanes)})
+            "o": Out(stream.Signature(self.layout)).array(lanes * row_lanes)})
 
     def channels_of_lane(self, lane):
         """Channels of channel lane ``lane``."""
@@ -156,7 +160,7 @@ class Window(wiring.Component):
                 slots=self.slots, kernel=(len(self.rows_of_lane(r)), self.walk.kernel[1]),
                 steps=(self.walk.dilation[0] * self.row_lanes * self.walk.width, self.walk.dilation[1]),
                 passes=self.passes, ahead=self.windows * self.passes, by_channel=self.by_channel,
-                depth=self.depth)
+                out_layout=self.layout)
             m.d.comb += [
                 unit.slot.eq(slot), unit.value.eq(way.payload.value), unit.channel.eq(number),
                 unit.write.eq(store & (turn == k)), unit.close.eq(stepper.arrived),

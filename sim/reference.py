@@ -5,9 +5,9 @@ int64.
 """
 import numpy as np
 
-from cores.graph import Conv, output_size
+from cores.graph import Add, Conv, output_size
 
-__all__ = ["requantize", "conv_sums", "max_pool", "sum_pool", "run_node", "run", "run_outputs",
+__all__ = ["requantize", "conv_sums", "max_pool", "sum_pool", "add", "run_node", "run", "run_outputs",
            "macs", "nonzero_macs"]
 
 # Frames, and elements of an im2col matrix, that are processed at a time: they fit a cache.
@@ -61,6 +61,8 @@ def _taps(x, node, fill):
 @_batched
 def conv_sums(x, conv):
     """Sums of products and bias, int64."""
+    if conv.groups > 1:
+        return _depthwise_sums(x, conv)
     filters, taps = conv.weights.shape[0], conv.weights[0, ..., 0].size
     matrix = conv.weights.reshape(filters, -1).T
     # Floating point is exact, in any order of addition, while no sum of magnitudes leaves the
@@ -80,6 +82,17 @@ def conv_sums(x, conv):
             len(part), height, width, filters)
     sums += conv.bias
     return sums
+
+
+def _depthwise_sums(x, conv):
+    """Each channel with a filter of its own, in the narrowest arithmetic that is exact."""
+    weights = conv.weights[..., 0].transpose(1, 2, 0).reshape(-1, len(conv.weights))
+    bound = int(np.abs(weights).sum(axis=0).max()) * max(int(x.max()), -int(x.min()), 1)
+    dtype = np.int32 if bound < 1 << 31 else np.int64
+    sums = np.zeros((len(x), *output_size(conv, *x.shape[1:3]), x.shape[3]), dtype)
+    for weight, seen in zip(weights.astype(dtype), _taps(x.astype(dtype), conv, 0), strict=True):
+        sums += seen * weight
+    return sums + conv.bias
 
 
 @_batched
@@ -102,8 +115,27 @@ def sum_pool(x, pool):
     return sums
 
 
-def run_node(node, x):
-    """Stored values that a node makes of the stored values of its input."""
+def add(x_a, x_b, node):
+    """``clip(round_half_even((a * m_a + b * m_b) / 2**shift + zero_point) - zero_point, low, high)``.
+
+    Exact for values of 17 bits.
+    """
+    values = np.asarray(x_a, np.int64) * node.multipliers[0]
+    values += np.asarray(x_b, np.int64) * node.multipliers[1]
+    if node.shift:
+        # As in requantize; but the bit that shall be 0 is that of the value plus zero point.
+        odd = ((values >> node.shift) + node.zero_point) & 1
+        values += (1 << node.shift - 1) - 1
+        values += odd
+        values >>= node.shift
+    return np.clip(values, node.low, node.high, out=values).astype(np.int32)
+
+
+def run_node(node, *inputs):
+    """Stored values that a node makes of the stored values of its inputs."""
+    if isinstance(node, Add):
+        return add(*inputs, node)
+    x, = inputs
     if isinstance(node, Conv):
         return requantize(conv_sums(x, node), node.requantization)
     if node.op == "max":
@@ -144,7 +176,8 @@ def run(graph, frames):
     for start in range(0, len(frames), _BATCH):
         batch = slice(start, start + _BATCH)
         for node in graph.nodes:
-            values[node.output][batch] = run_node(node, values[node.input][batch])
+            values[node.output][batch] = run_node(
+                node, *(values[name][batch] for name in node.inputs))
     return values
 
 
@@ -155,7 +188,7 @@ def run_outputs(graph, frames):
 
 
 def macs(graph):
-    """Products of one frame for each node's name, zeros and padding counted; 0 for pools."""
+    """Products of one frame for each node's name, zeros and padding counted; 0 but for Conv."""
     def count(node):
         tensor = graph.tensors[node.output]
         return tensor.height * tensor.width * node.weights.size if isinstance(node, Conv) else 0
@@ -175,12 +208,12 @@ def nonzero_macs(graph, values):
     Returns
     -------
     ({node's name: int}, N)
-        Divide by N for the mean of a frame; 0 for pools.
+        Divide by N for the mean of a frame; 0 but for Conv.
     """
     def count(node):
         if not isinstance(node, Conv):
             return 0
         pixels = np.count_nonzero(values[node.input], axis=(0, 3))[None, :, :, None]
-        return sum(int(seen.sum()) for seen in _taps(pixels, node, 0)) * len(node.weights)
+        return sum(int(seen.sum()) for seen in _taps(pixels, node, 0)) * len(node.weights) // node.groups
 
     return {node.name: count(node) for node in graph.nodes}, len(values[graph.input])

@@ -1,8 +1,8 @@
 """Small integer graphs with random weights, for the tests of whole designs."""
 import numpy as np
 
-from cores.graph import Conv, Graph, Pool, Requantization, Tensor
-from cores.quantization import requantization
+from cores.graph import Add, Conv, Graph, Pool, Requantization, Tensor
+from cores.quantization import add_scales, requantization
 from sim import reference
 
 
@@ -20,27 +20,37 @@ def chain(*layers, shape, low=0, high=255, weight_bits=8, seed=0, zero_point=0, 
           name="chain", frames=2):
     """A chain of layers on a map of ``shape``, and ``frames`` random inputs for it.
 
-    A layer is a dict: ``op`` ("conv", "fc", "max", "avg"), ``filters``, ``kernel``, ``stride``,
-    ``padding``, and the ``low`` and ``high`` of its output (0 and 255 if absent).
+    A layer is a dict: ``op`` ("conv", "depthwise", "fc", "max", "avg", "add"), ``filters``,
+    ``kernel``, ``stride``, ``padding``, and the ``low`` and ``high`` of its output (0 and 255 if
+    absent). It reads the tensor before it, or the one named ``source``; an addition reads ``other``
+    too. Layer n makes the tensor ``tn``.
     """
     rng = np.random.default_rng(seed)
     x = rng.integers(low, high + 1, (frames, *shape))
     x[rng.random(x.shape) < 0.5] = 0
     tensors = {"in": Tensor("in", *shape, low, high, zero_point)}
-    nodes, source, values = [], "in", x
+    nodes, source, made = [], "in", {"in": x}
     for number, layer in enumerate(layers):
-        op, tensor = layer["op"], tensors[source]
+        source = layer.get("source", source)
+        op, tensor, values = layer["op"], tensors[source], made[source]
         kernel = tensor.shape[:2] if op == "fc" else layer.get("kernel", (3, 3))
         window = {"stride": layer.get("stride", (1, 1)), "padding": layer.get("padding", (0,) * 4)}
         low_out, high_out = layer.get("low", 0), layer.get("high", 255)
         common = (f"{op}{number}", source, f"t{number}")
-        if op in ("conv", "fc"):
+        if op in ("conv", "fc", "depthwise"):
             limit = 1 << weight_bits - 1
-            weights = rng.integers(-limit, limit, (layer["filters"], *kernel, tensor.channels))
-            bias = rng.integers(-99, 99, layer["filters"])
-            node = Conv(*common, weights, bias, None, **window, op=op)
+            groups = tensor.channels if op == "depthwise" else 1
+            filters = tensor.channels if op == "depthwise" else layer["filters"]
+            weights = rng.integers(-limit, limit, (filters, *kernel, tensor.channels // groups))
+            bias = rng.integers(-99, 99, filters)
+            node = Conv(*common, weights, bias, None, **window, op=op, groups=groups)
             sums = reference.conv_sums(values, node)
-            node = Conv(*common, weights, bias, scaled(sums, low_out, high_out), **window, op=op)
+            node = Conv(*common, weights, bias, scaled(sums, low_out, high_out), **window, op=op,
+                        groups=groups)
+        elif op == "add":
+            multipliers, shift = add_scales(0.75, 0.5, 1.0)
+            node = Add(f"add{number}", source, layer["other"], f"t{number}", multipliers, shift, 3,
+                       low_out, high_out)
         else:
             scale = None
             if op == "avg":
@@ -49,7 +59,8 @@ def chain(*layers, shape, low=0, high=255, weight_bits=8, seed=0, zero_point=0, 
             else:
                 low_out, high_out = tensor.low, tensor.high
             node = Pool(*common, op, kernel, **window, requantization=scale)
-        values = reference.run_node(node, values)
+        values = reference.run_node(node, *(made[name] for name in node.inputs))
+        made[f"t{number}"] = values
         last = number == len(layers) - 1
         tensors[f"t{number}"] = Tensor(f"t{number}", *values.shape[1:], low_out, high_out,
                                        out_zero_point if last else 0)

@@ -378,6 +378,7 @@ def test_wrong_parameters(change, error, message):
     (dict(op="avg"), ValueError, r"^Operation must be 'max' or 'sum', not 'avg'$"),
     (dict(channels=-1), TypeError, r"^Channels must be a positive integer, not -1$"),
     (dict(depth=3), ValueError, r"^Depth must be at least the 4 channels, not 3$"),
+    (dict(op="max", out_shape=8), ValueError, r"^Output shape must be given for a sum only, not 8$"),
 ])
 def test_wrong_parameters_of_reduce(change, error, message):
     with pytest.raises(error, match=message):

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cores.graph import Conv, Graph, Pool, Requantization, Tensor, output_size
-from cores.quantization import requantization, requantized_conv
+from cores.graph import Add, Conv, Graph, Pool, Requantization, Tensor, output_size
+from cores.quantization import add_scales, requantization, requantized_conv
 from cores.validate import validate
 from hdl.bounds import sum_bounds
 from sim import reference
@@ -86,6 +86,40 @@ def test_conv(drawn, bits):
     graph = Graph("g", "i", ("o",), tensors, (conv,))
     assert reference.nonzero_macs(graph, {"i": x}) == ({"c": products}, len(x))
     assert reference.macs(graph) == {"c": seen // len(x) * weights.size}
+
+
+@check(100)
+@given(windows(), st.sampled_from([2, 8, 16]))
+def test_depthwise(drawn, bits):
+    rng, x, kernel, window = drawn
+    channels, limit = max(2, x.shape[3]), 1 << (bits - 1)       # of one channel it is a convolution
+    x = np.resize(x, (*x.shape[:3], channels))
+    weights = rng.integers(-limit, limit, (channels, *kernel, 1))
+    bias = rng.integers(-1000, 1000, channels)
+    conv = Conv("c", "i", "o", weights, bias, None, op="depthwise", groups=channels, **window)
+    sums, products = reference.conv_sums(x, conv), 0
+    assert sums.dtype == np.int64
+    assert (sums[0] == reference.conv_sums(x[0], conv)).all()
+    for n, frame in enumerate(x):
+        for (a, b), taps in naive_taps(frame, kernel, **window):
+            inside = [(pixel, i, j) for pixel, i, j in taps if pixel is not None]
+            for c in range(channels):
+                total = sum(int(pixel[c]) * int(weights[c, i, j, 0]) for pixel, i, j in inside)
+                assert sums[n, a, b, c] == total + bias[c]
+            products += sum(np.count_nonzero(pixel) for pixel, *_ in inside)
+    tensors = {"i": Tensor("i", *x.shape[1:], 0, 1), "o": Tensor("o", *sums.shape[1:], 0, 1)}
+    graph = Graph("g", "i", ("o",), tensors, (conv,))
+    assert reference.nonzero_macs(graph, {"i": x}) == ({"c": products}, len(x))
+    assert reference.macs(graph) == {"c": sums[0].size * kernel[0] * kernel[1]}
+
+
+@pytest.mark.parametrize("activation, weight", [(1, 1 << 30), ((1 << 16) - 1, 1 << 14), (60000, -40000)])
+def test_depthwise_is_exact_in_every_arithmetic(activation, weight):
+    """Sums around the limits of 32 bits."""
+    weights = np.full((2, 2, 1, 1), weight)
+    conv = Conv("c", "i", "o", weights, np.zeros(2, np.int64), None, groups=2)
+    sums = reference.conv_sums(np.full((2, 1, 2), activation, np.int32), conv)
+    assert sums.tolist() == [[[2 * activation * weight] * 2]]
 
 
 @pytest.mark.parametrize(
@@ -203,6 +237,24 @@ def network():
     return Graph("net", "i", ("b", "o"), tensors, nodes)
 
 
+def depthwise_network(**changes):
+    """Input 6x6x2 and a depthwise 3x3 convolution."""
+    conv = Conv("conv", "i", "a", np.ones((2, 3, 3, 1), np.int64), np.zeros(2, np.int64),
+                rescale([1] * 2, [1] * 2), op="depthwise", groups=2)
+    tensors = {"i": Tensor("i", 6, 6, 2, 0, 255), "a": Tensor("a", 4, 4, 2, -128, 127)}
+    return Graph("net", "i", ("a",), tensors, (dataclasses.replace(conv, **changes),))
+
+
+def test_validate_depthwise():
+    validate(depthwise_network())
+    for changes, message in (
+            (dict(groups=3), "groups must be 1, or 2 with as many filters, not 3"),
+            (dict(weights=np.ones((2, 3, 3, 2), np.int64)), "weights must have 1 channels, not 2"),
+            (dict(groups=1), "weights must have 2 channels, not 1")):
+        with pytest.raises(ValueError, match=f"^Node 'conv': {message}$"):
+            validate(depthwise_network(**changes))
+
+
 def test_run():
     graph = network()
     validate(graph)
@@ -290,3 +342,126 @@ def test_requantized_conv_refuses():
     with pytest.raises(ValueError, match=r"^Bias must be below 2\*\*45 units of the sum$"):
         requantized_conv(np.full((1, 1, 1, 1), 30000), [2.0**46], [2.0**-42], 0, 255 << 8,
                          input_low=0, input_high=1 << 40)
+
+
+# ---- Addition -----------------------------------------------------------------------------------
+
+multipliers = st.tuples(*[st.integers(0, (1 << 17) - 1)] * 2)
+powers = st.integers(0, 16).map(lambda n: (1 << n, 1 << n))       # many ties
+
+
+@check(300)
+@given(st.lists(st.tuples(*[st.integers(-1 << 16, (1 << 16) - 1)] * 2), min_size=1, max_size=8),
+       multipliers | powers, st.integers(0, 63) | st.integers(0, 20), st.integers(0, 65535))
+def test_add(pairs, multipliers, shift, zero_point):
+    low, high = -60000, 50000
+    a, b = np.array(pairs).T
+    got = reference.add(a, b, Add("n", "a", "b", "o", multipliers, shift, zero_point, low, high))
+    assert got.dtype == np.int32
+    # The definition; Python rounds a Fraction half to even.
+    quantized = [round(Fraction(x * multipliers[0] + y * multipliers[1], 1 << shift) + zero_point)
+                 for x, y in pairs]
+    assert got.tolist() == [min(max(q - zero_point, low), high) for q in quantized]
+
+
+def test_add_rounds_once_and_ties_to_the_even_quantized_value():
+    a = np.array([-3, -1, 1, 3, 5, 1])
+    b = np.array([0, 0, 0, 0, 0, 1])
+    for zero_point, expected in (4, [-2, 0, 0, 2, 2, 1]), (5, [-1, -1, 1, 1, 3, 1]):
+        node = Add("n", "a", "b", "o", (1 << 16, 1 << 16), 17, zero_point, -128, 127)
+        assert reference.add(a, b, node).tolist() == expected
+
+
+def residual():
+    """A convolution and what it adds to, the input; rounded with ReLU."""
+    tensors = {name: Tensor(name, 4, 5, 3, low, 127, zero) for name, low, zero in
+               (("i", -128, 3), ("a", -128, 128), ("o", 0, 0))}
+    nodes = (Conv("conv", "i", "a", np.eye(3, dtype=np.int64).reshape(3, 1, 1, 3) * 5,
+                  np.zeros(3, np.int64), rescale([1 << 16] * 3, [18] * 3)),
+             Add("add", "a", "i", "o", (70000, 131071), 17, 0, 0, 127))
+    return Graph("residual", "i", ("o",), tensors, nodes)
+
+
+def test_run_with_an_addition():
+    graph = residual()
+    validate(graph)
+    frames = np.random.default_rng(0).integers(-128, 128, (9, 4, 5, 3))
+    values = reference.run(graph, frames)
+    sums = values["a"] * 70000.0 + values["i"] * 131071.0
+    expected = np.clip(np.rint(sums / (1 << 17)), 0, 127)
+    assert (values["o"] == expected).all() and len(np.unique(expected)) > 50
+    assert (reference.run_node(graph.nodes[1], values["a"], values["i"]) == expected).all()
+    assert (reference.run_outputs(graph, frames)["o"] == expected).all()
+    assert reference.macs(graph) == {"conv": 180, "add": 0}
+    assert reference.nonzero_macs(graph, values) == (
+        {"conv": 3 * np.count_nonzero(frames), "add": 0}, 9)
+
+
+@pytest.mark.parametrize("changes, message", [
+    (dict(second="x"), "Node 'add': input 'x' must be made before it is read"),
+    (dict(first="o"), "Node 'add': input 'o' must be made before it is read"),
+    (dict(multipliers=(1, 1 << 17)),
+     r"Node 'add': multipliers must be two from 0 to 2\*\*17 - 1, not \(1, 131072\)"),
+    (dict(multipliers=(-1, 1)),
+     r"Node 'add': multipliers must be two from 0 to 2\*\*17 - 1, not \(-1, 1\)"),
+    (dict(multipliers=(1,)),
+     r"Node 'add': multipliers must be two from 0 to 2\*\*17 - 1, not \(1,\)"),
+    (dict(shift=64), "Node 'add': shift must be from 0 to 63, not 64"),
+    (dict(shift=-1), "Node 'add': shift must be from 0 to 63, not -1"),
+    (dict(low=1), "Node 'add': clamp bounds must include 0, not 1 to 127"),
+    (dict(low=-1), "Node 'add': clamp bounds must lie in the output's 0 to 127"),
+    (dict(high=128), "Node 'add': clamp bounds must lie in the output's 0 to 127"),
+])
+def test_validate_refuses_additions(changes, message):
+    graph = residual()
+    nodes = graph.nodes[0], dataclasses.replace(graph.nodes[1], **changes)
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        validate(dataclasses.replace(graph, nodes=nodes))
+
+
+def test_validate_refuses_an_addition_of_other_shapes():
+    graph = residual()
+    node = dataclasses.replace(graph.nodes[1], first="i")
+    wide = {"o": dataclasses.replace(graph.tensors["o"], width=9)}
+    with pytest.raises(ValueError, match=r"^Node 'add': operand 'i' must be \(4, 9, 3\), "
+                                         r"not \(4, 5, 3\)$"):
+        validate(dataclasses.replace(graph, nodes=(graph.nodes[0], node),
+                                     tensors=graph.tensors | wide))
+
+
+ratios = st.floats(2.0**-40, 2.0**16)
+
+
+@check(200)
+@given(ratios, ratios, st.floats(1e-6, 1e6))
+def test_add_scales(first, second, scale):
+    multipliers, shift = add_scales(first * scale, second * scale, scale)
+    assert all(type(number) is int for number in (*multipliers, shift))
+    assert 1 << 16 <= max(multipliers) < 1 << 17 and 0 <= shift <= 63
+    for multiplier, ratio in zip(multipliers, (first, second)):
+        # Half a unit of the common binary point; and what float64 loses in the division.
+        error = abs(multiplier - Fraction(ratio) * (1 << shift))
+        assert error <= Fraction(1, 2) + Fraction(1, 1 << 30)
+
+
+@pytest.mark.parametrize("scales, expected", [
+    ((1.0, 1.0, 1.0), ((1 << 16, 1 << 16), 16)),
+    ((0.5, 0.25, 1.0), ((1 << 16, 1 << 15), 17)),
+    ((1.0, 1e-9, 1.0), ((1 << 16, 0), 16)),
+    ((1 - 2.0**-20, 0.5, 1.0), ((1 << 16, 1 << 15), 16)),       # 17 bits, after the carry too
+    ((2.0**-48, 2.0**-60, 1.0), ((0, 0), 0)),
+])
+def test_add_scales_of(scales, expected):
+    assert add_scales(*scales) == expected
+
+
+@pytest.mark.parametrize("scales, message", [
+    ((0.0, 1.0, 1.0), "Scales must be positive and their ratios finite, not 0.0, 1.0 and 1.0"),
+    ((1.0, -1.0, 1.0), "Scales must be positive and their ratios finite, not 1.0, -1.0 and 1.0"),
+    ((1.0, 1.0, 0.0), "Scales must be positive and their ratios finite, not 1.0, 1.0 and 0.0"),
+    ((1.0, np.nan, 1.0), "Scales must be positive and their ratios finite, not 1.0, nan and 1.0"),
+    ((1.0, 131072.0, 1.0), r"Ratio of scales must be below 2\*\*17, not 131072"),
+])
+def test_add_scales_refuses(scales, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        add_scales(*scales)

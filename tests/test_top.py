@@ -2,9 +2,11 @@
 import numpy as np
 import pytest
 
+import dataclasses
+
 import networks
 from cores.folding import Design, fold
-from cores.pixels import samples
+from cores.pixels import samples, stored
 from cores.profile import Profile
 from cores.stages import Engine, Folding
 from cores.top import Top
@@ -14,13 +16,13 @@ from test_axi import bus
 CONV = {"op": "conv", "filters": 4, "kernel": (3, 3), "padding": (1, 1, 1, 1)}
 
 
-def simulate(graph, frames, foldings=None, *, ways=1, keep_zeros=False, stalls=0.0, seed=0):
-    """Frames of quantized outputs that the top makes, and its cycles."""
+def simulate(graph, frames, foldings=None, *, ways=1, keep_zeros=False, stalls=0.0, seed=0, raw=False):
+    """Frames of quantized outputs that the top makes of stored values or raw pixels, and its cycles."""
     design = Design(ways, {node.name: (foldings or {}).get(node.name, Folding()) for node in graph.nodes}, 0.0)
     engine = Engine(keep_zeros=keep_zeros)
     top = Top(graph, design=design, stages=fold(graph, design, engine), keep_zeros=keep_zeros)
     source, target = graph.tensors[graph.input], graph.tensors[graph.outputs[0]]
-    data, last = axi.pack(samples(source, frames), axi.sample_bits(source))
+    data, last = axi.pack(frames if raw else samples(source, frames), 8 if raw else axi.sample_bits(source))
     beats = [int(d) | int(l) << 64 for d, l in zip(data, last)]
     sink = harness.Sink(bus(top.m_axis), len(frames) * axi.beats_per_frame(target), 1 - stalls)
     result = harness.run(top, [harness.Source(bus(top.s_axis), beats, 1 - stalls)], [sink], seed=seed)
@@ -70,6 +72,57 @@ def test_zero_points(bits):
 def test_shapes(layers, shape, foldings, ways):
     graph, frames = networks.chain(*layers, shape=shape, frames=4)
     got, _ = simulate(graph, frames, foldings, ways=ways, stalls=0.3)
+    assert np.array_equal(got, expected(graph, frames))
+
+
+SAME = {"op": "conv", "filters": 4, "padding": (1, 1, 1, 1)}
+JOINS = {
+    "identity": [SAME, SAME, SAME, {"op": "add", "other": "t0"}, SAME],
+    "of the input": [{**SAME, "filters": 3}, {"op": "add", "other": "in"}],
+    "downsampling": [SAME, {**SAME, "stride": (2, 2)}, SAME,
+                     {**SAME, "source": "t0", "kernel": (1, 1), "stride": (2, 2), "padding": (0,) * 4},
+                     {"op": "add", "source": "t2", "other": "t3"}],
+    "nested": [SAME, SAME, {"op": "add", "other": "t0"}, SAME, {"op": "add", "other": "t2"},
+               {"op": "add", "other": "t0"}],
+    "depthwise": [SAME, {"op": "depthwise", "padding": (1, 1, 1, 1)},
+                  {**SAME, "kernel": (1, 1), "padding": (0,) * 4}, {"op": "add", "other": "t0"}],
+}
+
+
+@pytest.mark.parametrize("data", ["random", "all zero", "all dense", "alternating"])
+@pytest.mark.parametrize("name", JOINS)
+def test_branches(name, data):
+    """No data makes branches that meet again block each other."""
+    graph, frames = networks.chain(*JOINS[name], shape=(6, 5, 3), frames=4)
+    if data != "random":
+        frames[:] = {"all zero": 0, "all dense": 255}.get(data, 0)
+        if data == "alternating":
+            frames[::2] = 255
+    foldings = {node.name: Folding(lanes=2, pes=2, ways=1) for node in graph.nodes if node.op == "conv"}
+    got, _ = simulate(graph, frames, foldings, stalls=0.0 if data == "random" else 0.3)
+    assert np.array_equal(got, expected(graph, frames))
+
+
+def test_branches_on_two_ways():
+    graph, frames = networks.chain(*JOINS["depthwise"], SAME, shape=(5, 5, 4), frames=3)
+    two = {"ways": 2, "out_ways": 2, "lanes": 2}
+    foldings = {"conv0": Folding(lanes=2, pes=4, out_ways=2), "depthwise1": Folding(**two, row_lanes=3),
+                "conv2": Folding(**two, pes=2), "add3": Folding(**two), "conv4": Folding(ways=2, lanes=4, pes=3)}
+    got, _ = simulate(graph, frames, foldings, stalls=0.3)
+    assert np.array_equal(got, expected(graph, frames))
+
+
+def test_table_at_the_input():
+    """Raw pixels on the bus become what the network expects."""
+    graph, _ = networks.chain(SAME, shape=(4, 5, 3), low=-100, high=155, zero_point=100)
+    rng = np.random.default_rng(3)
+    tables = np.clip(np.round(np.arange(256) * np.array([[0.9], [0.5], [1.0]])) - 100, -100, 155).astype(int)
+    graph = dataclasses.replace(graph, input_table=tables)
+    images = rng.integers(0, 256, (3, 4, 5, 3)).astype(np.uint8)
+    images[0] = np.argmin(np.abs(tables), axis=1)               # pixels that mean zero
+    frames = stored(graph, images)
+    assert not frames[0].any() and np.array_equal(frames[..., 1], tables[1][images[..., 1]])
+    got, _ = simulate(graph, images, ways=3, foldings={"conv0": Folding(lanes=3, ways=3)}, stalls=0.3, raw=True)
     assert np.array_equal(got, expected(graph, frames))
 
 

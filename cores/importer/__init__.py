@@ -5,9 +5,12 @@ and :mod:`cores.importer.values` for what flows between them.
 """
 from pathlib import Path
 
+import onnx
+
 from cores.errors import UserError
 from cores.graph import Graph
 from cores.importer import (  # noqa: F401  (importing fills the registry)
+    add,
     clamp,
     constant,
     conv,
@@ -17,15 +20,23 @@ from cores.importer import (  # noqa: F401  (importing fills the registry)
     qdq,
     shape,
 )
-from cores.importer.reader import check_format, constants, graph_input, read
-from cores.importer.registry import OPERATORS, Node, State
+from cores.importer.reader import (
+    HOST_KEY,
+    check_format,
+    checked,
+    constants,
+    converted,
+    graph_input,
+    read,
+)
+from cores.importer.registry import Node, State
 from cores.importer.values import Host, Input, Quantized, Real
 from cores.validate import validate
 
 __all__ = ["load"]
 
 
-def load(path):
+def load(model, *, name=None):
     """Import a quantized (QDQ) ONNX file.
 
     Maps become height x width x channels, and a value that ``Flatten`` makes keeps the shape of
@@ -34,7 +45,10 @@ def load(path):
 
     Parameters
     ----------
-    path : str or Path
+    model : str, Path or onnx.ModelProto
+        The file, or what it holds.
+    name : str or None
+        Name of the graph; None for the file's, without its suffix, or the model's own.
 
     Returns
     -------
@@ -46,23 +60,29 @@ def load(path):
     UserError
         If the file cannot be read or holds what is not supported.
     """
-    path = Path(path)
-    model = read(path)
+    if isinstance(model, onnx.ModelProto):
+        name = name or model.graph.name or "network"
+        given, model = model, onnx.ModelProto()
+        model.CopyFrom(given)
+        model = converted(checked(model, name))
+    else:
+        name = name or Path(model).stem
+        model = read(Path(model))
     check_format(model)
     state = State(values=constants(model))
-    name, state.values[name] = graph_input(model)
+    state.notes += [line for entry in model.metadata_props if entry.key == HOST_KEY
+                    for line in entry.value.splitlines()]
+    source, state.values[source] = graph_input(model)
     for index, proto in enumerate(model.graph.node):
         node = Node(proto, index, state)
-        if proto.op_type not in OPERATORS or proto.domain not in node.domains:
-            node.refuse(f"operator is not supported; these are: {', '.join(sorted(OPERATORS))}")
-        results = OPERATORS[proto.op_type](node, state)
+        results = node.function()(node, state)
         for output, value in zip(proto.output, results if isinstance(results, tuple)
                                  else (results,)):
             state.values[output] = value
     outputs = tuple(dict.fromkeys(_output(o.name, state) for o in model.graph.output))
     if not outputs:
         raise UserError("Model has no output; mark the last layer's")
-    graph = Graph(path.stem, state.input.name, outputs, state.tensors, tuple(state.nodes))
+    graph = Graph(name, state.input.name, outputs, state.tensors, tuple(state.nodes))
     try:
         validate(graph)
     except ValueError as error:

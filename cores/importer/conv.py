@@ -70,13 +70,18 @@ def layer_sums(node, state, source, weights, scale, *, flat, op, **window):
 def conv(node, state):
     source = node.map()
     weights, scale = weights_of(node, 1, rank=4, axis=0)
-    node.expect("group", 1, "depthwise and grouped convolutions are not there yet")
-    if weights.shape[1] != source.tensor.channels:
-        node.refuse(f"weights have {weights.shape[1]} channels, the input has "
-                    f"{source.tensor.channels}; check the model")
+    channels, groups = source.tensor.channels, node.attribute("group", 1)
+    if groups < 1 or weights.shape[1] * groups != channels:
+        grouped = f" in each of {groups} groups" if groups != 1 else ""
+        node.refuse(f"weights have {weights.shape[1]} channels{grouped}, the input has {channels}; "
+                    "check the model")
+    if groups > 1 and not groups == channels == len(weights):
+        node.refuse(f"group {groups} with {channels} channels and {len(weights)} filters is not "
+                    "supported; use one group, or depthwise: as many groups and filters as "
+                    "channels")
     window = read_window(node, source.tensor, kernel=weights.shape[2:])
     kernel = window.pop("kernel")
     if kernel != weights.shape[2:]:
         node.refuse(f"kernel_shape {kernel} must be that of the weights, {weights.shape[2:]}")
     return layer_sums(node, state, source, weights.transpose(0, 2, 3, 1), scale, flat=False,
-                      op="conv", **window)
+                      op="conv" if groups == 1 else "depthwise", groups=groups, **window)

@@ -2,8 +2,10 @@
 from cores.importer.registry import operator
 from cores.importer.values import Host, Real, Sums
 
+TAIL = ("Softmax", "LogSoftmax", "ArgMax", "TopK")
 
-@operator("Softmax", "LogSoftmax", "ArgMax", "TopK", ignore_attributes=True)
+
+@operator(*TAIL, ignore_attributes=True)
 def tail(node, state):
     value = node.value(0)
     if isinstance(value, Sums):

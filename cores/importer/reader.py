@@ -1,17 +1,21 @@
 """Reading an ONNX file, and what is refused before its nodes are looked at."""
 import numpy as np
 import onnx
+import onnx.version_converter
 
 from cores.errors import UserError
 from cores.importer.values import Input
 
-__all__ = ["array", "read", "check_format", "constants", "graph_input", "numpy_type"]
+__all__ = ["HOST_KEY", "OPSET", "array", "read", "checked", "converted", "is_quantized",
+           "check_format", "constants", "graph_input", "numpy_type"]
 
+OPSET, OLDEST = 17, 7           # what models are converted to, and the first that can be
+HOST_KEY = "skipstone.host"     # metadata of a model: what was cut off its end
 _QUANTIZE = "quantize it with onnxruntime's quantize_static, quant_format=QuantFormat.QDQ"
 
 
 def read(path):
-    """The file as an ``onnx.ModelProto``."""
+    """The file as an ``onnx.ModelProto``, valid and of opset 13 or newer."""
     if not path.exists():
         raise UserError(f"{path}: no such file; give the path of an ONNX model")
     try:
@@ -21,6 +25,11 @@ def read(path):
     except Exception as error:      # protobuf's decoding errors have no public base
         raise UserError(f"{path}: not an ONNX file, or a damaged one; export it again "
                         f"({_first_line(error)})") from error
+    return converted(checked(model, path))
+
+
+def checked(model, path):
+    """``model``, stripped of what its nodes don't need, if it is valid ONNX."""
     if not model.graph.node:
         raise UserError(f"{path}: holds no ONNX graph with nodes; export the model again")
     # The checker wants shapes that onnxruntime can do without, and so can we.
@@ -39,21 +48,40 @@ def _first_line(error):
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
+def converted(model, oldest=13):
+    """``model``, at opset 17 if it is older than ``oldest``.
+
+    Quantization per channel came with opset 13.
+    """
+    version = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+    if version >= oldest:
+        return model
+    if version < OLDEST:
+        raise UserError(f"Model has opset {version}, at least {OLDEST} is needed; export it again")
+    try:
+        return onnx.version_converter.convert_version(model, OPSET)
+    except Exception as error:      # the converter's own have no public base
+        raise UserError(f"Model has opset {version}, and cannot be converted to {OPSET}; export it "
+                        f"with opset {OPSET} ({_first_line(error)})") from error
+
+
+def is_quantized(model):
+    """Whether the file says how its values are rounded to integers."""
+    return any(node.op_type in ("QuantizeLinear", "DequantizeLinear")
+               or node.op_type.startswith("QLinear") or node.op_type.endswith("Integer")
+               or node.domain.startswith("qonnx") for node in model.graph.node)
+
+
 def check_format(model):
-    """Refuse opsets and ways of quantization that the importer does not read."""
-    versions = {o.domain: o.version for o in model.opset_import}
-    version = versions.get("", versions.get("ai.onnx", 0))
-    if version < 13:
-        raise UserError(f"Model has opset {version}, at least 13 is needed; convert it with "
-                        "onnx.version_converter")
+    """Refuse ways of quantization that the importer does not read."""
     operators = {node.op_type for node in model.graph.node}
     integer = sorted(o for o in operators if o.startswith("QLinear") or o.endswith("Integer"))
     if integer:
         raise UserError(f"Model has the operator {integer[0]}, which is not supported yet; "
                         f"{_QUANTIZE}")
-    if "QuantizeLinear" not in operators and "DequantizeLinear" not in operators:
-        raise UserError("Model is not quantized, and quantization here needs calibration data "
-                        f"(--calib, not there yet); {_QUANTIZE}")
+    if not is_quantized(model):
+        raise UserError("Model is not quantized, and quantization needs pictures to calibrate by; "
+                        f"give them with --calib, or {_QUANTIZE}")
 
 
 def constants(model):

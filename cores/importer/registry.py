@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from cores.errors import UserError
-from cores.importer.values import Input, Real, Sums
+from cores.importer.values import Input, Real, Sums, Weights
 
 __all__ = ["OPERATORS", "Node", "State", "operator"]
 
@@ -66,6 +66,12 @@ class Node:
         self._attributes = {a.name: a for a in proto.attribute}
         self._read = set()
 
+    def function(self):
+        """What imports this node, refused if nothing does."""
+        if self.op not in OPERATORS or self.proto.domain not in self.domains:
+            self.refuse(f"operator is not supported; these are: {', '.join(sorted(OPERATORS))}")
+        return OPERATORS[self.op]
+
     def refuse(self, message):
         """Raise the UserError that names this node."""
         raise UserError(f"{self.op} node {self.name!r}: {message}")
@@ -116,17 +122,19 @@ class Node:
                         "check the model")
         return None if value is None else value.tolist()
 
-    def activation(self):
-        """The first input, which must be a stored tensor."""
-        value = self.value(0)
+    def activation(self, index=0):
+        """An input that must be a stored tensor."""
+        value = self.value(index)
         if isinstance(value, Real):
             return value
-        name = self.proto.input[0]
+        name = self.proto.input[index]
         if isinstance(value, (Sums, Input)):
             self.refuse(f"input {name!r} is not quantized; put a QuantizeLinear and a "
                         "DequantizeLinear before this node")
-        self.refuse(f"input {name!r} is not an activation of the network; only chains of layers "
-                    "are supported")
+        if isinstance(value, (np.ndarray, Weights)):
+            self.refuse(f"input {name!r} is a constant, which is not supported there; fold it into "
+                        "the layer before this node")
+        self.refuse(f"input {name!r} is not an activation of the network; cut the model before it")
 
     def map(self):
         """The first input, which must be a stored (1, C, H, W) tensor."""

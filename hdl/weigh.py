@@ -1,0 +1,90 @@
+"""Multiply each non-zero by one weight, that of its tap and channel."""
+from amaranth import Module, Shape, Signal, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .check import between
+from .lane import product_layout
+from .rom import Rom, pack
+
+__all__ = ["Weigh"]
+
+
+class Weigh(wiring.Component):
+    """Multiply each non-zero by the weight of its tap and channel.
+
+    One product per cycle, ``latency`` cycles. ``i.ready`` depends combinationally on ``o.ready``,
+    ``o`` on registers only.
+
+    Parameters
+    ----------
+    shape : shape-like
+        Activation, 2 to 17 bits.
+    weights : array of int (channels, kernel height, kernel width)
+        Of the channels and kernel rows that this lane sees.
+    weight_width : int
+        Bits of a signed weight, 2 to 16.
+    depth, channels : int
+        Addresses and channels that ``i`` ranges over, which may be more than this lane's.
+
+    Members
+    -------
+    i : In(stream.Signature(product_layout(shape, depth, channels)))
+        Non-zeros, addressed by ``tap * len(weights) + channel``.
+    o : Out(stream.Signature(product_layout(out_shape, channels)))
+        Products, addressed by channel. ``out_shape`` holds every product.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a parameter is out of its range, or a weight has more bits.
+    """
+
+    latency = 3
+
+    def __init__(self, shape, *, weights, weight_width, depth, channels):
+        between("Activation width", Shape.cast(shape).width, 2, 17)
+        between("Weight width", weight_width, 2, 16)
+        limit = 1 << (weight_width - 1)
+        if weights.min() < -limit or weights.max() >= limit:
+            raise ValueError(f"Weights must have {weight_width} bits, not range from "
+                             f"{weights.min()} to {weights.max()}")
+        self.shape, self.weights, self.weight_width = Shape.cast(shape), weights, weight_width
+        self.out_shape = signed(self.shape.width + weight_width)
+        super().__init__({
+            "i": In(stream.Signature(product_layout(shape, depth, channels))),
+            "o": Out(stream.Signature(product_layout(self.out_shape, channels)))})
+
+    @property
+    def words(self):
+        """Weight memory, by address."""
+        return pack(self.weights.transpose(1, 2, 0).reshape(-1, 1), self.weight_width)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.rom = rom = Rom(self.weight_width, self.words)
+        en = Signal()
+        m.d.comb += [en.eq(~self.o.valid | self.o.ready), self.i.ready.eq(en),
+                     rom.address.eq(self.i.payload.address), rom.en.eq(en)]
+
+        def delayed(name, source, cycles, **kwargs):
+            for n in range(cycles):
+                after = Signal.like(source, name=f"{name}_{n}", **kwargs)
+                with m.If(en):
+                    m.d.sync += after.eq(source)
+                source = after
+            return source
+
+        # The registers of operands and product have no reset, so that they fit into a DSP block;
+        # so does the one in which the reduction takes the product.
+        beat, out = self.i.payload, self.o.payload
+        value = delayed("value", beat.value, 2, reset_less=True)
+        weight = delayed("weight", rom.data.as_signed(), 1, reset_less=True)
+        product = Signal(self.out_shape, reset_less=True)
+        with m.If(en):
+            m.d.sync += product.eq(value * weight)
+        m.d.comb += [self.o.valid.eq(delayed("valid", self.i.valid, self.latency)),
+                     out.value.eq(product)]
+        for name, source in (("address", beat.channel), ("last", beat.last), ("final", beat.final)):
+            m.d.comb += out[name].eq(delayed(name, source, self.latency, reset_less=True))
+        return m
