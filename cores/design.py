@@ -1,5 +1,6 @@
 """A built design, read back from its folder."""
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 from cores.errors import UserError
 from cores.graph import Graph
 
-__all__ = ["Design", "open_design"]
+__all__ = ["Design", "open_design", "read_arrays"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +21,23 @@ class Design:
     clock_mhz: float
     multipliers: int
     dsp: int
+    cycles_per_frame: float
     stage_multipliers: dict
+
+
+def read_arrays(path):
+    """The arrays of an .npz file.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged.
+    """
+    try:
+        with path.open("rb") as file, np.load(file) as arrays:
+            return dict(arrays)
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path.name}: {error}") from error
 
 
 def open_design(folder):
@@ -34,17 +51,19 @@ def open_design(folder):
     folder = Path(folder)
     try:
         manifest = json.loads((folder / "build.json").read_text())
-        with np.load(folder / "network.npz") as arrays:
-            network = Graph.from_arrays(manifest["network"], dict(arrays))
+        for name in manifest["files"]:
+            (folder / name).stat()
+        network = Graph.from_arrays(manifest["network"], read_arrays(folder / "network.npz"))
         foldings = manifest["folding"]
         multipliers = {
             node.name: foldings[node.name]["lanes"] * foldings[node.name]["row_lanes"]
             * foldings[node.name]["pes"] if hasattr(node, "weights") else 0 for node in network.nodes}
         return Design(folder, network, manifest["family"], manifest["clock_mhz"],
-                      manifest["multipliers"], manifest["dsp"], multipliers)
+                      manifest["multipliers"], manifest["dsp"],
+                      manifest["cycles_per_frame"], multipliers)
     except FileNotFoundError as error:
         raise UserError(f"{str(folder)!r} is no built design: {Path(error.filename).name} is missing; "
                         "make one with python -m cores.build") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{str(folder)!r} is no readable design ({error}); "
                         "make it anew with python -m cores.build") from error
