@@ -1,6 +1,7 @@
 """From a trained network to a streaming accelerator: Verilog, memory files, golden vectors, report."""
 import io
 import json
+import shlex
 import sys
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -104,6 +105,7 @@ def build(args):
         "preprocessing": preprocessing and asdict(preprocessing),
         "budget": {name: getattr(args, name) for name in ("dsp", "multipliers", "fps")},
         "multipliers": figures["multipliers"], "dsp": figures["dsp"],
+        "cycles_per_frame": figures["cycles_per_frame"],
         "input_ways": design.ways,
         "folding": {name: asdict(folding) for name, folding in design.foldings.items()},
         "host": notes, "network": plain, "files": sorted([*folder.written, "build.json"]),
@@ -115,7 +117,8 @@ def build(args):
     for note in notes:
         console.print(f"left to the host: {note}", highlight=False)
     console.print(f"wrote {folder.path}; next, prove it bit-exact in simulation:\n"
-                  f"  python -m sim.run {folder.path} --frames 64 --stalls 0.3", highlight=False)
+                  f"  python -m sim.run {shlex.quote(str(folder.path))} --frames 64 --stalls 0.3",
+                  highlight=False, soft_wrap=True)
 
 
 def open_model(model, calibration=None, preprocessing=None):

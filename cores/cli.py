@@ -6,7 +6,8 @@ from rich.console import Console
 
 from cores.errors import UserError
 
-__all__ = ["Parser", "console", "positive_int", "positive_float", "probability", "guarded"]
+__all__ = ["Parser", "console", "positive_int", "positive_float", "probability", "share",
+           "frames", "seed", "check_writable", "guarded"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -41,7 +42,22 @@ def _number(kind, low, high, wanted):
 
 positive_int = _number(int, 1, 1 << 40, "a positive integer")
 positive_float = _number(float, 1e-9, 1e12, "a positive number")
+frames = _number(int, 1, 1_000_000, "from 1 to 1000000")
+seed = _number(int, 0, (1 << 32) - 1, "from 0 to 4294967295")
+share = _number(float, 0.0, 1.0, "from 0 to 1")
 probability = _number(float, 0.0, 0.99, "from 0 to 0.99")
+
+
+def check_writable(path):
+    """Refuse, before any work is done, a file that cannot be written."""
+    try:
+        existed = path.exists()
+        with path.open("a"):
+            pass
+        if not existed:
+            path.unlink()
+    except OSError as error:
+        raise UserError(f"{str(path)!r} cannot be written ({error.strerror})") from error
 
 
 def guarded(main, *errors):

@@ -1,5 +1,6 @@
 """A built design, read back from its folder."""
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from cores.errors import UserError
 from cores.graph import Graph
 from cores.stages import Folding, multipliers
 
-__all__ = ["Design", "open_design"]
+__all__ = ["Design", "open_design", "read_arrays"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +22,23 @@ class Design:
     clock_mhz: float
     multipliers: int
     dsp: int
+    cycles_per_frame: float
     stage_multipliers: dict
+
+
+def read_arrays(path):
+    """The arrays of an .npz file.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged.
+    """
+    try:
+        with path.open("rb") as file, np.load(file) as arrays:
+            return dict(arrays)
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path.name}: {error}") from error
 
 
 def open_design(folder):
@@ -35,15 +52,16 @@ def open_design(folder):
     folder = Path(folder)
     try:
         manifest = json.loads((folder / "build.json").read_text())
-        with np.load(folder / "network.npz") as arrays:
-            network = Graph.from_arrays(manifest["network"], dict(arrays))
+        for name in manifest["files"]:
+            (folder / name).stat()
+        network = Graph.from_arrays(manifest["network"], read_arrays(folder / "network.npz"))
         counts = {node.name: multipliers(node, Folding(**manifest["folding"][node.name]))
                   for node in network.nodes}
         return Design(folder, network, manifest["family"], manifest["clock_mhz"],
-                      manifest["multipliers"], manifest["dsp"], counts)
+                      manifest["multipliers"], manifest["dsp"], manifest["cycles_per_frame"], counts)
     except FileNotFoundError as error:
         raise UserError(f"{str(folder)!r} is no built design: {Path(error.filename).name} is missing; "
                         "make one with python -m cores.build") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{str(folder)!r} is no readable design ({error}); "
                         "make it anew with python -m cores.build") from error

@@ -8,6 +8,7 @@ from cores.stages import Folding, component, dsps, is_dense_conv, multipliers
 
 __all__ = ["Design", "allocate", "fold"]
 
+NOUNS = {"dsp": "DSP blocks", "multipliers": "multipliers"}
 MAX_LANES, MAX_PES, MAX_WAYS = 32, 64, 16
 
 
@@ -50,15 +51,15 @@ def allocate(network, profile, engine, *, dsp=None, multipliers=None, cycles=Non
     cost = chooser.cost(smallest)
     if budget is not None and cost > budget:
         raise UserError(
-            f"Budget of {budget} {chooser.unit} is too small: {network.name!r} takes at least {cost}, "
-            f"one multiplier per stage; raise --{chooser.unit}")
+            f"Budget of {budget} {NOUNS[chooser.unit]} is too small: {network.name!r} takes at least {cost} "
+            f"with one multiplier per convolution; raise --{chooser.unit}")
     if cycles is not None:
         design = chooser.choose(cycles)
         if design is None:
-            raise UserError(f"No folding of {network.name!r} takes at most {cycles:,.0f} cycles per frame; "
+            raise UserError(f"No folding of {network.name!r} takes at most {cycles:,.4g} cycles per frame; "
                             "lower --fps or raise --clock")
         if budget is not None and chooser.cost(design) > budget:
-            raise UserError(f"{network.name!r} takes {chooser.cost(design)} {chooser.unit} at that frame "
+            raise UserError(f"{network.name!r} takes {chooser.cost(design)} {NOUNS[chooser.unit]} at that frame "
                             f"rate, of {budget} available; lower --fps or raise the budget")
         return design
     best, slow, fast = smallest, smallest.cycles_per_frame, 0.0

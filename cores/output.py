@@ -21,27 +21,22 @@ class OutputFolder:
     Parameters
     ----------
     path : Path
-        Made if missing.
+        Made when the files are saved, if missing.
 
     Raises
     ------
     UserError
-        If it cannot be written.
+        If it cannot be written, or holds a manifest that is not of a build.
     """
 
     def __init__(self, path):
         self.path = Path(path)
         self.written = {}
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            if self.path.exists() and not self.path.is_dir():
-                raise UserError(f"Output {str(self.path)!r} is a file; name a folder with --out")
-            probe = self.path if self.path.exists() else self.path.parent
-            with tempfile.TemporaryFile(dir=probe):
-                pass
-        except OSError as error:
-            raise UserError(f"Output folder {str(self.path)!r} cannot be written "
-                            f"({error.strerror}); name another with --out") from error
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"Output {str(self.path)!r} is a file; name a folder with --out")
+        self._old = self._earlier_files()
+        with self._errors(), tempfile.TemporaryFile(dir=self._existing()):
+            pass
 
     def add(self, name, content):
         """Keep ``content`` (str or bytes) for the file ``name``."""
@@ -49,29 +44,50 @@ class OutputFolder:
 
     def save(self):
         """Write everything."""
+        with self._errors(), contextlib.ExitStack() as stack:
+            folder = Path(tempfile.mkdtemp(prefix=".skipstone-", dir=self._existing()))
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            for name, content in self.written.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(content)
+            blocked = [name for name in self.written if (self.path / name).is_dir()]
+            if blocked:
+                raise UserError(f"Output {str(self.path / blocked[0])!r} is a folder where a file must be "
+                                "written; name another with --out")
+            for name in self.written:
+                (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+            # The manifest goes last: with it the folder is complete.
+            (self.path / MANIFEST).unlink(missing_ok=True)
+            for name in sorted(self.written, key=lambda name: name == MANIFEST):
+                os.replace(folder / name, self.path / name)
+            for name in self._old - set(self.written):
+                (self.path / name).unlink(missing_ok=True)
+
+    def _existing(self):
+        """The folder, or the nearest one above it that exists."""
+        return next(path for path in (self.path, *self.path.absolute().parents) if path.is_dir())
+
+    def _earlier_files(self):
+        """Files of an earlier build."""
+        manifest = self.path / MANIFEST
+        if not manifest.exists():
+            return set()
         try:
-            with contextlib.ExitStack() as stack:
-                folder = Path(tempfile.mkdtemp(prefix=".skipstone-", dir=self.path.parent))
-                stack.callback(shutil.rmtree, folder, ignore_errors=True)
-                for name, content in self.written.items():
-                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                    (folder / name).write_bytes(content)
-                self._remove_old()
-                for name in sorted(self.written, key=lambda name: name == MANIFEST):
-                    (self.path / name).parent.mkdir(parents=True, exist_ok=True)
-                    os.replace(folder / name, self.path / name)
+            content = json.loads(manifest.read_text())
+            files = set(content["files"])
+            if "skipstone" in content and all(
+                    isinstance(name, str) and not Path(name).is_absolute() and ".." not in Path(name).parts
+                    for name in files):
+                return files
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        raise UserError(f"Output folder {str(self.path)!r} holds a {MANIFEST} that is not of a build; "
+                        "name another with --out")
+
+    @contextlib.contextmanager
+    def _errors(self):
+        try:
+            yield
         except OSError as error:
             raise UserError(f"Output folder {str(self.path)!r} cannot be written "
                             f"({error.strerror}); name another with --out") from error
-
-    def _remove_old(self):
-        manifest = self.path / MANIFEST
-        try:
-            files = json.loads(manifest.read_text())["files"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return
-        manifest.unlink()
-        for name in files:
-            path = (self.path / name).resolve()
-            if path.is_relative_to(self.path.resolve()):
-                path.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """Raw 8-bit pixels, the network's quantized values, and stored values."""
 import numpy as np
 
-__all__ = ["stored", "samples"]
+__all__ = ["stored", "samples", "sample_bits", "on_bus"]
 
 
 def stored(network, images):
@@ -16,6 +16,23 @@ def stored(network, images):
         return network.input_table[np.arange(tensor.channels), images].astype(np.int32)
     span = tensor.high - tensor.low
     return (tensor.low + (images * span + 127) // 255).astype(np.int32)
+
+
+def on_bus(network, images):
+    """What travels over AXI4-Stream for ``images``, and the bits that each value takes.
+
+    Raw pixels where the network has an input table, else quantized values.
+    """
+    if network.input_table is not None:
+        return np.asarray(images), 8
+    tensor = network.tensors[network.input]
+    return samples(tensor, stored(network, images)), sample_bits(tensor)
+
+
+def sample_bits(tensor):
+    """Bits of TDATA that a quantized value takes: one byte, or two."""
+    low, high = tensor.low + tensor.zero_point, tensor.high + tensor.zero_point
+    return 8 if (low >= 0 and high < 256) or (low >= -128 and high < 128) else 16
 
 
 def samples(tensor, values):

@@ -6,7 +6,7 @@ from cores.stages import dsps, is_dense_conv
 from cores.stages import multipliers as stage_multipliers
 from sim import reference
 
-__all__ = ["report", "table"]
+__all__ = ["report", "share", "table"]
 
 ORIGINS = {"lut": "synthesised", "ff": "synthesised", "bram36": "synthesised",
            "fmax_mhz": "synthesised"}     # null until synthesis fills them
@@ -37,10 +37,15 @@ def report(network, design, engine, profile, *, board, clock_mhz):
         "board": board, "clock_mhz": clock_mhz, "fmax_mhz": None, "multipliers": multipliers,
         "dsp": dsp, "lut": None, "ff": None, "bram36": None, "cycles_per_frame": round(cycles),
         "fps": round(clock_mhz * 1e6 / cycles, 1), "macs_per_frame": total,
-        "nonzero_macs_per_frame": nonzero, "utilisation": round(nonzero / multipliers / cycles, 4),
-        "mac_per_dsp_cycle": round(total / dsp / cycles, 4), "stages": rows,
+        "nonzero_macs_per_frame": nonzero, "utilisation": share(nonzero, multipliers, cycles),
+        "mac_per_dsp_cycle": share(total, dsp, cycles), "stages": rows,
     }
     return {**figures, "origin": {key: ORIGINS.get(key, "modelled") for key in figures}}
+
+
+def share(work, units, cycles):
+    """``work`` per unit and cycle; None for a design without such units."""
+    return work / units / cycles if units else None
 
 
 def table(figures, network):
@@ -48,9 +53,10 @@ def table(figures, network):
     result = Table(
         title=f"{network.name} on {figures['board']} at {figures['clock_mhz']:g} MHz (modelled)",
         caption=f"{figures['cycles_per_frame']:,} cycles per frame, {figures['fps']:,.0f} frames/s, "
-                f"{figures['multipliers']} multipliers in {figures['dsp']} DSPs, "
-                f"{figures['mac_per_dsp_cycle']:.2f} MAC per DSP and cycle, "
-                f"{figures['utilisation']:.0%} of multiplier slots on non-zeros")
+                f"{figures['multipliers']} multipliers in {figures['dsp']} DSPs"
+                + ("" if figures["utilisation"] is None else
+                   f", {figures['mac_per_dsp_cycle']:.2f} MAC per DSP and cycle,\n"
+                   f"{figures['utilisation']:.0%} of multiplier slots on non-zeros"))
     for column in ("stage", "operator", "shape"):
         result.add_column(column)
     for column in ("lanes", "PEs", "multipliers", "DSPs", "cycles per frame", "zeros skipped",

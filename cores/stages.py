@@ -8,7 +8,7 @@ from cores import graph
 from hdl.add import Add
 from hdl.bounds import signed_bits, sum_bounds
 from hdl.conv import Conv, conv_dsps
-from hdl.depthwise import Depthwise
+from hdl.depthwise import Depthwise, depthwise_dsps
 from hdl.pool import Pool
 from hdl.walk import Walk
 
@@ -85,6 +85,9 @@ def dsps(network, node, folding, engine):
             shape_of(source), weight_width=weight_width(node), width=sum_bits(node, source),
             lanes=folding.lanes * folding.row_lanes, pes=folding.pes, out_ways=folding.out_ways,
             family=engine.family)
+    if isinstance(node, graph.Conv):
+        return depthwise_dsps(width=sum_bits(node, network.tensors[node.input]), ways=folding.ways,
+                              row_lanes=folding.row_lanes, family=engine.family)
     return component(network, node, folding, engine).dsp_count
 
 
@@ -104,7 +107,8 @@ def component(network, node, folding, engine):
               "out_shape": shape_of(target), **scaling}
     if isinstance(node, graph.Pool):
         bounds = {} if scale is None else {"low": scale.low, "high": scale.high}
-        return Pool(shape_of(source), channels=source.channels, op=node.op, **bounds, **common)
+        return Pool(shape_of(source), channels=source.channels, op=node.op, family=engine.family,
+                    **bounds, **common)
     common.update(low=source.low, high=source.high, bias=node.bias, weight_width=weight_width(node),
                   out_low=scale.low, out_high=scale.high)
     if node.groups > 1:

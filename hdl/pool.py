@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from .check import positive
 from .reduce import Reduce
-from .requantize import Requantize
+from .requantize import Requantize, requantize_dsps
 from .stream import PixelSignature, Queue, channels_of_way, connect_streams
 from .walk import Walk
 from .window import Window
@@ -53,6 +53,8 @@ class Pool(wiring.Component):
         and shift per channel.
     keep_zeros : bool
         The dense engine: zeros are stored, reduced and sent.
+    family : str
+        For counting DSP blocks, see :class:`~hdl.mac.MacArray`.
     slots : int or None
         Pixel slots of the window's ring, see :class:`~hdl.window.Window`; global pooling has none.
 
@@ -69,13 +71,15 @@ class Pool(wiring.Component):
     """
 
     def __init__(self, shape, *, walk, channels, op, ways=1, out_shape=None, multiplier=None,
-                 shift=None, low=None, high=None, keep_zeros=False, slots=None):
+                 shift=None, low=None, high=None, keep_zeros=False, slots=None,
+                 family="behavioural"):
         if not isinstance(walk, Walk):
             raise TypeError(f"Walk must be a Walk, not {walk!r}")
         if op not in ("max", "avg"):
             raise ValueError(f"Operation must be 'max' or 'avg', not {op!r}")
         self.shape, self.walk, self.op = Shape.cast(shape), walk, op
         self.channels, self.ways, self.keep_zeros = channels, ways, keep_zeros
+        self.family = family
         signature = PixelSignature(shape, channels=channels, ways=ways)
         for name, value in (("Multiplier", multiplier), ("Shift", shift), ("Lower bound", low),
                             ("Upper bound", high)):
@@ -124,6 +128,11 @@ class Pool(wiring.Component):
         """Bits of a sum, with a sign bit as :class:`~hdl.requantize.Requantize` wants it."""
         shape = self.reduces[0].out_shape
         return shape.width + (not shape.signed)
+
+    @property
+    def dsp_count(self):
+        """DSP blocks of the requantizations of an average."""
+        return sum(requantize_dsps(self.sum_width, ways=1, family=self.family) for _ in self.requantizes)
 
     def elaborate(self, platform):
         m = Module()

@@ -1,15 +1,11 @@
 """Frames of quantized values as the 64-bit beats of the streaming top's AXI4-Streams."""
 import numpy as np
 
-__all__ = ["sample_bits", "beats_per_frame", "pack", "unpack", "framing_faults"]
+from cores.pixels import sample_bits
+
+__all__ = ["beats_per_frame", "pack", "unpack", "framing_faults"]
 
 BEAT_BITS = 64
-
-
-def sample_bits(tensor):
-    """Bits of TDATA that a quantized value takes: one byte, or two."""
-    low, high = tensor.low + tensor.zero_point, tensor.high + tensor.zero_point
-    return 8 if (low >= 0 and high < 256) or (low >= -128 and high < 128) else 16
 
 
 def beats_per_frame(tensor):

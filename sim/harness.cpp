@@ -104,7 +104,7 @@ int main(int argc, char** argv) {
         }
         quiet = moved ? 0 : quiet + 1;
         if (left && quiet > patience) {
-            fprintf(stderr, "nothing moved for %llu cycles, up to cycle %llu; %zu transfers are missing\n",
+            fprintf(stderr, "deadlock: nothing moved for %llu cycles, up to cycle %llu; %zu transfers are missing\n",
                     (unsigned long long)patience, (unsigned long long)cycle, left);
             break;
         }

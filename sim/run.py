@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from cores import cli
-from cores.design import open_design
+from cores.design import open_design, read_arrays
 from cores.errors import UserError
-from cores.pixels import samples, stored
+from cores.pixels import on_bus, sample_bits, samples, stored
+from cores.report import share
 from sim import axi, pictures, reference
 from sim.verilator import Port, SimulationError, compile_design
 
@@ -22,13 +23,13 @@ def parser():
     result = cli.Parser("sim.run", __doc__ + " A difference exits with code 1.", EXAMPLE)
     add = result.add_argument
     add("folder", type=Path, metavar="DIR", help="what cores.build wrote")
-    add("--frames", type=cli.positive_int, metavar="N",
+    add("--frames", type=cli.frames, metavar="N",
         help="frames back to back, pictures repeated as needed (default: every picture once)")
     add("--images", type=Path, metavar="PICTURES",
         help="folder of pictures, or .npz with images and labels (default: the design's golden ones)")
     add("--stalls", type=cli.probability, default=0.0, metavar="P",
         help="probability of a stall in each cycle, on both ports (default 0)")
-    add("--seed", type=int, default=0, metavar="N", help="of the stalls (default 0)")
+    add("--seed", type=cli.seed, default=0, metavar="N", help="of the stalls (default 0)")
     add("--wave", type=Path, metavar="FILE", help="write a waveform (VCD) there; slow")
     add("--json", type=Path, metavar="FILE", help="write the figures there")
     return result
@@ -43,6 +44,8 @@ def main(argv=None):
 def run(args):
     """Simulate; returns 1 if anything differs."""
     console = cli.console()
+    for path in filter(None, (args.wave, args.json)):
+        cli.check_writable(path)
     design = open_design(args.folder)
     images, labels = open_images(args, design)
     count = args.frames or len(images)
@@ -56,15 +59,15 @@ def run(args):
         status.update("compiling the design with Verilator")
         simulation = simulator(design, trace=args.wave is not None)
         status.update(f"streaming {count} frames")
-        source = design.network.tensors[design.network.input]
-        data, last = axi.pack(samples(source, frames[order]), axi.sample_bits(source))
+        raw, bits = on_bus(design.network, images)
+        data, last = axi.pack(raw[order], bits)
         beats = axi.beats_per_frame(target)
         outputs, _, hertz = simulation.run(
             [(data, last)], [count * beats], cwd=design.folder / "rtl", seed=args.seed,
-            stalls=args.stalls, wave=args.wave)
+            stalls=args.stalls, wave=args.wave, patience=patience(design, args.stalls))
     data, last, user, when = outputs[0]
     ends = when.reshape(count, beats)[:, -1]
-    got = axi.unpack(data, (count, *target.shape), axi.sample_bits(target), target)
+    got = axi.unpack(data, (count, *target.shape), sample_bits(target), target)
     framing = axi.framing_faults(last, user, beats)
 
     steady = float((ends[-1] - ends[0]) / (count - 1)) if count > 1 else float(ends[0] + 1)
@@ -73,7 +76,7 @@ def run(args):
                   mismatches=result["mismatches"] + framing)
     show(console, design, result, args)
     if args.json:
-        write_json(args.json, result)
+        args.json.write_text(json.dumps(result, indent=2) + "\n")
     if result["mismatches"]:
         report_difference(expected, got, framing)
         return 1
@@ -104,12 +107,18 @@ def figures(design, used, order, expected, got, labels, steady):
         "mismatches": int((expected != got).sum()), "accuracy": accuracy,
         "cycles_per_frame": steady, "macs_per_frame": macs, "nonzero_macs_per_frame": nonzero,
         "multipliers": design.multipliers, "dsp": design.dsp,
-        "utilisation": nonzero / design.multipliers / steady,
-        "mac_per_dsp_cycle": macs / design.dsp / steady,
+        "utilisation": share(nonzero, design.multipliers, steady),
+        "mac_per_dsp_cycle": share(macs, design.dsp, steady),
         "stages": {name: {"multipliers": design.stage_multipliers[name],
                           "utilisation": products / design.stage_multipliers[name] / steady}
                    for name, products in per_stage.items() if design.stage_multipliers[name]},
     }
+
+
+def patience(design, stalls):
+    """Cycles without any transfer that mean a deadlock: between two frames nothing may move."""
+    frames = len(design.network.nodes) + 2          # that the pipeline may hold
+    return round(100_000 + 2 * frames * design.cycles_per_frame / (1 - stalls))
 
 
 def simulator(design, *, trace):
@@ -128,8 +137,12 @@ def open_images(args, design):
         source = design.network.tensors[design.network.input]
         images, labels, _ = pictures.load(args.images, source.height, source.width, source.channels)
         return images, labels
-    golden = np.load(design.folder / "golden.npz")
-    return golden["images"], golden["labels"] if "labels" in golden else None
+    try:
+        golden = read_arrays(design.folder / "golden.npz")
+        return golden["images"], golden.get("labels")
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{str(design.folder)!r} has no readable golden vectors ({error}); "
+                        "make it anew with python -m cores.build") from error
 
 
 def show(console, design, result, args):
@@ -143,6 +156,8 @@ def show(console, design, result, args):
         f"{result['cycles_per_frame']:,.0f} steady"
         f" ({design.clock_mhz * 1e6 / result['cycles_per_frame']:,.0f} frames/s at "
         f"{design.clock_mhz:g} MHz); simulated at {result['simulator_hz']:,} cycles/s", highlight=False)
+    if result["utilisation"] is None:
+        return
     console.print(
         f"{result['mac_per_dsp_cycle']:.2f} MAC per DSP and cycle ({result['dsp']} DSPs), "
         f"{result['utilisation']:.1%} of the slots of {result['multipliers']} multipliers on "
@@ -162,13 +177,6 @@ def report_difference(expected, got, framing):
               file=sys.stderr)
     if framing:
         print(f"{framing} beats have TLAST or TUSER wrong", file=sys.stderr)
-
-
-def write_json(path, result):
-    try:
-        path.write_text(json.dumps(result, indent=2) + "\n")
-    except OSError as error:
-        raise UserError(f"{str(path)!r} cannot be written ({error.strerror})") from error
 
 
 if __name__ == "__main__":

@@ -172,14 +172,15 @@ def parser():
             ("out-ways", 1, "ways of the output")):
         result.add_argument(f"--{name}", type=cli.positive_int, metavar="N", help=f"{text} (default {default})")
     add = result.add_argument
-    add("--zeros", type=float, metavar="P", help="share of zero activations (default 0.5)")
-    add("--engine", choices=("sparse", "dense"), help="default sparse")
+    add("--zeros", type=cli.share, metavar="P", help="share of zero activations (default 0.5)")
+    add("--engine", choices=("sparse", "dense"),
+        help="dense: zeros are multiplied too (default sparse)")
     add("--family", choices=tuple(FAMILIES.values()), default="behavioural",
         help="multiply-accumulate primitive (default behavioural)")
-    add("--frames", type=cli.positive_int, default=4, metavar="N", help="frames back to back (default 4)")
+    add("--frames", type=cli.frames, default=4, metavar="N", help="frames back to back (default 4)")
     add("--stalls", type=cli.probability, default=0.0, metavar="P",
         help="probability of a stall in each cycle (default 0)")
-    add("--seed", type=int, default=0, metavar="N", help="of weights, images and stalls (default 0)")
+    add("--seed", type=cli.seed, default=0, metavar="N", help="of weights, images and stalls (default 0)")
     add("--synthesise", action="store_true",
         help="instead of simulating, show what Yosys makes of it for 7-series and UltraScale+")
     add("--json", type=Path, metavar="FILE", help="write the figures there")
@@ -194,6 +195,8 @@ def main(argv=None):
 
 def run(args):
     """Show a row per stage; returns 1 if one differs from the reference."""
+    if args.json:
+        cli.check_writable(args.json)
     given = {name: getattr(args, name) for name in Stage.__dataclass_fields__
              if name != "family" and getattr(args, name) is not None}
     stages = [Stage(**given)] if given else list(

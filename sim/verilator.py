@@ -13,7 +13,7 @@ import numpy as np
 
 __all__ = ["Port", "SimulationError", "Simulation", "compile_design", "environment"]
 
-PATIENCE = 200_000      # cycles without any transfer that mean a deadlock
+PATIENCE = 1_000_000    # cycles without any transfer that mean a deadlock, if nobody knows better
 
 
 class SimulationError(RuntimeError):
@@ -124,7 +124,9 @@ def compile_design(sources, *, top, inputs, outputs, folder, trace=False, optimi
     done = subprocess.run(command, env=variables, text=True, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT)
     if done.returncode:
-        raise SimulationError("Verilator failed:\n" + "\n".join(done.stdout.splitlines()[-20:]))
+        lines = done.stdout.splitlines()
+        errors = [line for line in lines if "error" in line.lower()]
+        raise SimulationError("Verilator failed: " + (errors or lines or ["without a word"])[0])
     for header in folder.glob("*.gch"):     # precompiled headers: 200 MB that nobody needs again
         header.unlink()
     stamp.write_text(digest.hexdigest())
@@ -138,7 +140,8 @@ class Simulation:
     inputs: int
     outputs: int
 
-    def run(self, stimuli, counts, *, cwd, seed=0, stalls=0.0, wave=None):
+    def run(self, stimuli, counts, *, cwd, seed=0, stalls=0.0, wave=None,
+            patience=PATIENCE):
         """Stream ``stimuli`` in, take ``counts`` transfers from the outputs.
 
         Parameters
@@ -151,6 +154,8 @@ class Simulation:
             Folder of the design's memory files.
         stalls : float
             Probability of a stall in each cycle, on every port.
+        patience : int
+            Cycles without any transfer that mean a deadlock.
         wave : Path or None
             Waveform to write; the design must be compiled with ``trace``.
 
@@ -173,12 +178,13 @@ class Simulation:
                     Path(folder, f"in_{n}.bin"))
             began = time.perf_counter()
             done = subprocess.run(
-                [str(Path(self.binary).resolve()), folder, str(seed), str(stalls), str(PATIENCE),
+                [str(Path(self.binary).resolve()), folder, str(seed), str(stalls), str(patience),
                  str(Path(wave).resolve()) if wave else "-", *map(str, counts)], cwd=cwd, text=True,
                 capture_output=True)
             seconds = time.perf_counter() - began
             if done.returncode:
-                raise SimulationError(done.stderr.strip() or f"the simulator ended with {done.returncode}")
+                raise SimulationError(done.stderr.strip() or " ".join(done.stdout.split())
+                                      or f"the simulator ended with {done.returncode}")
             outputs = []
             for n in range(self.outputs):
                 rows = np.fromfile(Path(folder, f"out_{n}.bin"), np.uint64).reshape(-1, 2)
@@ -186,5 +192,5 @@ class Simulation:
                 outputs.append((rows[:, 0], (flags & np.uint64(1)).astype(bool),
                                 (flags >> np.uint64(1) & np.uint64(1)).astype(bool),
                                 (flags >> np.uint64(8)).astype(np.int64)))
-            cycles = int(done.stdout)
+            cycles = int(done.stdout.splitlines()[-1])
             return outputs, cycles, cycles / seconds

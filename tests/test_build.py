@@ -188,6 +188,49 @@ def test_refuses_an_unsupported_operator(capsys, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_refuses_a_folder_of_something_else(capsys, tmp_path):
+    """A manifest that is not of a build, or lists what is not ours, removes nothing."""
+    (tmp_path / "main.c").write_text("kept")
+    for content in ('{"files": ["main.c"], "name": "other"}', '{"skipstone": "1", "files": ["../main.c"]}',
+                    '{"skipstone": "1", "files": [5, null]}', "[]", "no JSON"):
+        (tmp_path / "build.json").write_text(content)
+        assert "is not of a build" in refused(capsys, "--out", str(tmp_path))
+        assert (tmp_path / "build.json").read_text() == content
+    assert (tmp_path / "main.c").read_text() == "kept"
+
+
+def test_a_folder_in_the_way_leaves_everything(built, capsys, tmp_path):
+    (tmp_path / "report.json").mkdir()
+    assert "is a folder where a file must be written" in refused(capsys, "--out", str(tmp_path), "--dsp", "40")
+    assert [path.name for path in tmp_path.rglob("*")] == ["report.json"]
+
+
+def test_a_refused_build_makes_no_folder(capsys, tmp_path):
+    refused(capsys, "--model", "nowhere.onnx", "--out", str(tmp_path / "deep" / "er"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def pool_only(path):
+    scale = helper.make_tensor("s", TensorProto.FLOAT, [], [0.5])
+    zero = helper.make_tensor("z", TensorProto.UINT8, [], [0])
+    nodes = [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+             helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"]),
+             helper.make_node("MaxPool", ["d"], ["p"], name="pool", kernel_shape=[2, 2]),
+             helper.make_node("QuantizeLinear", ["p", "s", "z"], ["r"]),
+             helper.make_node("DequantizeLinear", ["r", "s", "z"], ["y"])]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 5, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3, 4, 3])], [scale, zero])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+def test_network_without_multipliers(tmp_path):
+    pool_only(tmp_path / "pool.onnx")
+    assert build.main(["--model", str(tmp_path / "pool.onnx"), "--out", str(tmp_path / "out")]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["multipliers"] == 0 and report["utilisation"] is None and report["mac_per_dsp_cycle"] is None
+
+
 def test_refuses_an_output_that_cannot_be_written(capsys, tmp_path):
     (tmp_path / "file").write_text("")
     assert "is a file" in refused(capsys, "--out", str(tmp_path / "file"))

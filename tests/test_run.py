@@ -1,12 +1,16 @@
 """Whole designs in Verilator: the command that compares them, and that it notices what is wrong."""
+import dataclasses
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
 
 from cores import build
+from cores.design import open_design
 from cores.graph import Graph
+from cores.pixels import sample_bits
 from sim import axi, run
 from sim.verilator import Port, SimulationError, compile_design
 
@@ -57,7 +61,7 @@ def test_a_wrong_weight_is_found(design, capsys):
     (["nowhere"], "error: 'nowhere' is no built design: build.json is missing"),
     (["DESIGN", "--images", "nowhere.npz"], "nowhere.npz"),
     (["DESIGN", "--stalls", "1"], "error: argument --stalls: must be from 0 to 0.99, not '1'"),
-    (["DESIGN", "--frames", "0"], "error: argument --frames: must be a positive integer, not '0'"),
+    (["DESIGN", "--frames", "0"], "error: argument --frames: must be from 1 to 1000000, not '0'"),
     (["DESIGN", "--json", "/proc/none/x.json", "--frames", "1"], "cannot be written"),
 ])
 def test_refusals(design, arguments, message, capsys):
@@ -73,6 +77,29 @@ def test_refuses_a_cut_manifest(design, tmp_path, capsys):
     (tmp_path / "build.json").write_text((design / "build.json").read_text()[:100])
     assert run.main([str(tmp_path)]) == 2
     assert "is no readable design" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["golden.npz", "network.npz", "rtl/files.f", "rtl/skipstone.v", "rtl/rom_0.hex"])
+@pytest.mark.parametrize("how", ["missing", "cut"])
+def test_refuses_a_damaged_folder(design, tmp_path, damage, how, capsys):
+    if how == "cut" and damage.startswith("rtl"):
+        pytest.skip("a cut source file is Verilator's to refuse")
+    copy = tmp_path / "copy"
+    shutil.copytree(design, copy, ignore=shutil.ignore_patterns("verilator*"))
+    if how == "missing":
+        (copy / damage).unlink()
+    else:
+        (copy / damage).write_bytes((copy / damage).read_bytes()[:50])
+    assert run.main([str(copy), "--frames", "1"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and len(error.strip().splitlines()) == 1
+
+
+def test_patience_covers_slow_designs(design):
+    """Between two frames of a small design nothing moves for as long as a frame takes."""
+    opened = open_design(design)
+    slow = dataclasses.replace(opened, cycles_per_frame=1_400_000)
+    assert run.patience(slow, 0.0) > 2 * 1_400_000 and run.patience(slow, 0.5) > 2 * run.patience(slow, 0.0) - 200_000
 
 
 def test_graph_survives_its_file(design):
@@ -145,8 +172,8 @@ def test_beats_carry_frames(low, high, zero):
     from cores.graph import Tensor
     tensor = Tensor("t", 3, 2, 3, low, high, zero)
     frames = np.random.default_rng(0).integers(low + zero, high + zero + 1, (4, 3, 2, 3))
-    data, last = axi.pack(frames, axi.sample_bits(tensor))
+    data, last = axi.pack(frames, sample_bits(tensor))
     beats = axi.beats_per_frame(tensor)
     assert len(data) == 4 * beats and axi.framing_faults(last, np.zeros(len(last), bool), beats) == 0
     assert axi.framing_faults(np.roll(last, 1), last, beats) > 0
-    assert np.array_equal(axi.unpack(data, frames.shape, axi.sample_bits(tensor), tensor), frames)
+    assert np.array_equal(axi.unpack(data, frames.shape, sample_bits(tensor), tensor), frames)

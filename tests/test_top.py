@@ -6,7 +6,7 @@ import dataclasses
 
 import networks
 from cores.folding import Design, fold
-from cores.pixels import samples, stored
+from cores.pixels import sample_bits, samples, stored
 from cores.profile import Profile
 from cores.stages import Engine, Folding
 from cores.top import Top
@@ -22,14 +22,14 @@ def simulate(graph, frames, foldings=None, *, ways=1, keep_zeros=False, stalls=0
     engine = Engine(keep_zeros=keep_zeros)
     top = Top(graph, design=design, stages=fold(graph, design, engine), keep_zeros=keep_zeros)
     source, target = graph.tensors[graph.input], graph.tensors[graph.outputs[0]]
-    data, last = axi.pack(frames if raw else samples(source, frames), 8 if raw else axi.sample_bits(source))
+    data, last = axi.pack(frames if raw else samples(source, frames), 8 if raw else sample_bits(source))
     beats = [int(d) | int(l) << 64 for d, l in zip(data, last)]
     sink = harness.Sink(bus(top.m_axis), len(frames) * axi.beats_per_frame(target), 1 - stalls)
     result = harness.run(top, [harness.Source(bus(top.s_axis), beats, 1 - stalls)], [sink], seed=seed)
     words = np.array([beat & (1 << 64) - 1 for beat in sink.got], np.uint64)
     assert not any(beat >> 65 for beat in sink.got), "no frame is bad"
     shape = (len(frames), *target.shape)
-    return axi.unpack(words, shape, axi.sample_bits(target), target), result.cycles
+    return axi.unpack(words, shape, sample_bits(target), target), result.cycles
 
 
 def expected(graph, frames):

