@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The hardware stage of each node of the integer graph."""
 import functools
 from dataclasses import dataclass

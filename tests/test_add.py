@@ -2,7 +2,7 @@
 """Residual addition against the reference: parameter space, corners, timing, reset, parameters."""
 import numpy as np
 import pytest
-from amaranth import Shape
+from amaranth import Shape, signed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,12 +28,14 @@ from strategies import (
 )
 
 MOST = (1 << 17) - 1
+# Widths that the tables' five bits divide are corners too.
+SHAPES = ACTIVATIONS | {"s5": (signed(5), -16, 15), "s10": (signed(10), -512, 511)}
 
 
 def case_of(x_a, x_b, *, a="u8", b="u8", out="u8", multipliers=(70000, 100000), shift=17,
             zero_point=0, low=None, high=None, ways=1, keep_zeros=False, dsps=None):
     """A design, the beats of both inputs, and the expected output, of maps (..., channels)."""
-    (shape_a, *_), (shape_b, *_), (out_shape, least, most) = (ACTIVATIONS[n] for n in (a, b, out))
+    (shape_a, *_), (shape_b, *_), (out_shape, least, most) = (SHAPES[n] for n in (a, b, out))
     node = graph.Add("add", "a", "b", "y", multipliers, shift, zero_point,
                      least if low is None else low, most if high is None else high)
     dut = Add(shape_a, shape_b, channels=x_a.shape[-1], ways=ways, multipliers=multipliers,
@@ -206,10 +208,10 @@ def test_every_shift(shift, pair):
               multipliers=pair, shift=shift, zero_point=1)
 
 
-@pytest.mark.parametrize("activation", ["u4", "u8", "s8", "s9 full"])
+@pytest.mark.parametrize("activation", ["u4", "s5", "u8", "s9 full", "s10"])
 def test_every_value_of_a_table(activation):
     """Each operand in turn is the one that tables multiply."""
-    _, low, high = ACTIVATIONS[activation]
+    _, low, high = SHAPES[activation]
     x, zero = np.arange(low, high + 1).reshape(-1, 1), np.zeros((high + 1 - low, 1), int)
     for pair in (zero, x), (x, zero):
         check_add(*pair, a=activation, b=activation, out="s17 full", multipliers=(99991, 70001),

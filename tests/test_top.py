@@ -1,8 +1,8 @@
 """Whole designs in Amaranth's simulator: AXI4-Stream in, AXI4-Stream out, every width."""
+import dataclasses
+
 import numpy as np
 import pytest
-
-import dataclasses
 
 import networks
 from cores.folding import Design, fold
