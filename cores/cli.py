@@ -7,7 +7,7 @@ from rich.console import Console
 from cores.errors import UserError
 
 __all__ = ["Parser", "console", "positive_int", "positive_float", "probability", "share",
-           "frames", "seed", "check_writable", "guarded"]
+           "frames", "seed", "short", "check_writable", "guarded"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -46,6 +46,11 @@ frames = _number(int, 1, 1_000_000, "from 1 to 1000000")
 seed = _number(int, 0, (1 << 32) - 1, "from 0 to 4294967295")
 share = _number(float, 0.0, 1.0, "from 0 to 1")
 probability = _number(float, 0.0, 0.99, "from 0 to 0.99")
+
+
+def short(name, width=32):
+    """``name``, its middle left out if it is longer: exporters join the names of all they fused."""
+    return name if len(name) <= width else f"{name[:width // 2 - 1]}…{name[-(width // 2):]}"
 
 
 def check_writable(path):

@@ -1,6 +1,7 @@
 """The figures of a design, as report.json and as a table."""
 from rich.table import Table
 
+from cores import cli
 from cores.graph import Pool
 from cores.stages import dsps, is_dense_conv
 from cores.stages import multipliers as stage_multipliers
@@ -66,7 +67,7 @@ def table(figures, network):
         source, target = network.tensors[node.inputs[0]], network.tensors[node.output]
         kernel = "x".join(map(str, getattr(node, "kernel", ())))
         result.add_row(
-            row["name"], f"{row['op']} {kernel}".strip(), f"{'x'.join(map(str, source.shape))} to "
+            cli.short(row["name"], 24), f"{row['op']} {kernel}".strip(), f"{'x'.join(map(str, source.shape))} to "
             f"{'x'.join(map(str, target.shape))}", f"{row['channel_lanes']} x {row['row_lanes']}",
             str(row["pes"] or "-"), str(row["multipliers"] or "-"), str(row["dsp"]),
             f"{row['cycles_per_frame']:,}", f"{row['zero_fraction']:.0%}",

@@ -163,7 +163,7 @@ def show(console, design, result, args):
         f"{result['utilisation']:.1%} of the slots of {result['multipliers']} multipliers on "
         "non-zero products; by stage:", highlight=False)
     for name, stage in result["stages"].items():
-        console.print(f"  {name:24} {stage['multipliers']:5} multipliers {stage['utilisation']:7.1%}",
+        console.print(f"  {cli.short(name):32} {stage['multipliers']:5} multipliers {stage['utilisation']:7.1%}",
                       highlight=False)
 
 
