@@ -126,11 +126,11 @@ class Top(wiring.Component):
         """An addition behind the queues that keep its branches from blocking each other."""
         stage = self.stages[node.name]
         depths = join_depths(self.network, node)
-        for operand, port, pixels in zip(node.inputs, (stage.a, stage.b), depths):
+        for n, (operand, port, pixels) in enumerate(zip(node.inputs, (stage.a, stage.b), depths)):
             source = streams[operand].pop(0)
             per_way = channels_of_way(source.signature.channels, source.signature.ways)
             for w, (way, target) in enumerate(zip(source.way, port.way)):
                 queue = Queue(way.payload.shape(), depth=pixels * per_way)
-                m.submodules[f"skip_{number}_{operand == node.inputs[1]:d}_{w}"] = queue
+                m.submodules[f"skip_{number}_{n}_{w}"] = queue
                 connect_streams(m, way, queue.i)
                 connect_streams(m, queue.o, target)

@@ -84,6 +84,10 @@ JOINS = {
                      {"op": "add", "source": "t2", "other": "t3"}],
     "nested": [SAME, SAME, {"op": "add", "other": "t0"}, SAME, {"op": "add", "other": "t2"},
                {"op": "add", "other": "t0"}],
+    "doubled": [SAME, {"op": "add", "other": "t0"}],
+    "pooled": [SAME, {"op": "max", "kernel": (3, 3), "padding": (1, 1, 1, 1)},
+               {**SAME, "source": "t0", "kernel": (1, 1), "padding": (0,) * 4},
+               {"op": "add", "source": "t1", "other": "t2"}],
     "depthwise": [SAME, {"op": "depthwise", "padding": (1, 1, 1, 1)},
                   {**SAME, "kernel": (1, 1), "padding": (0,) * 4}, {"op": "add", "other": "t0"}],
 }
@@ -100,6 +104,13 @@ def test_branches(name, data):
             frames[::2] = 255
     foldings = {node.name: Folding(lanes=2, pes=2, ways=1) for node in graph.nodes if node.op == "conv"}
     got, _ = simulate(graph, frames, foldings, stalls=0.0 if data == "random" else 0.3)
+    assert np.array_equal(got, expected(graph, frames))
+
+
+@pytest.mark.parametrize("name", ["identity", "depthwise"])
+def test_branches_of_the_dense_engine(name):
+    graph, frames = networks.chain(*JOINS[name], shape=(5, 4, 3), frames=3)
+    got, _ = simulate(graph, frames, keep_zeros=True, stalls=0.3)
     assert np.array_equal(got, expected(graph, frames))
 
 
