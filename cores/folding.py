@@ -17,13 +17,11 @@ class Design:
     """A folding for every stage.
 
     ``ways`` are those of the network's input, ``foldings`` go by node name, and
-    ``cycles_per_frame`` is the slowest stage's (modelled), of which ``bottleneck`` is the name:
-    a node's, "input" or "output".
+    ``cycles_per_frame`` is the slowest stage's, the input's or the output's (modelled).
     """
     ways: int
     foldings: dict
     cycles_per_frame: float
-    bottleneck: str = ""
 
 
 def allocate(network, profile, engine, *, dsp=None, multipliers=None, cycles=None):
@@ -113,13 +111,9 @@ class _Chooser:
         of = {name: ways[self.tied[name]] for name in self.network.tensors}
         foldings = {node.name: self._folding(node, of, limit) for node in self.network.nodes}
         target = self.network.tensors[self.network.outputs[0]]
-        cycles = {node.name: self._stage_cycles(node, foldings[node.name]) for node in self.network.nodes}
-        cycles["input"] = samples / of[self.network.input]
-        cycles["output"] = target.height * target.width * target.channels
-        slowest = max(cycles, key=cycles.get)
-        if cycles[slowest] > limit:
-            return None
-        return Design(of[self.network.input], foldings, cycles[slowest], slowest)
+        slowest = max(samples / of[self.network.input], target.height * target.width * target.channels,
+                      *(self._stage_cycles(node, foldings[node.name]) for node in self.network.nodes))
+        return Design(of[self.network.input], foldings, slowest) if slowest <= limit else None
 
     def _too_narrow(self, ways, samples, limit):
         """A class of tensors that needs more ways for ``limit``, or None."""

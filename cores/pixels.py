@@ -1,6 +1,9 @@
 """Raw 8-bit pixels, the network's quantized values, and stored values."""
 import numpy as np
 
+from cores.top import sample_shape
+from hdl.axi import lane_bits
+
 __all__ = ["stored", "samples", "sample_bits", "on_bus"]
 
 
@@ -31,8 +34,7 @@ def on_bus(network, images):
 
 def sample_bits(tensor):
     """Bits of TDATA that a quantized value takes: one byte, or two."""
-    low, high = tensor.low + tensor.zero_point, tensor.high + tensor.zero_point
-    return 8 if (low >= 0 and high < 256) or (low >= -128 and high < 128) else 16
+    return lane_bits(sample_shape(tensor))
 
 
 def samples(tensor, values):

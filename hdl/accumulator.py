@@ -93,8 +93,7 @@ class Accumulator(wiring.Component):
         m.d.comb += [en.eq(~self.o.valid | self.o.ready), pop.eq(en & Cat(waiting).all())]
         m.d.sync += head.eq(head + pop)
 
-        filled = max(1, self.words * self.ways)
-        bias = np.zeros(filled, np.int64)
+        bias = np.zeros(self.words * self.ways, np.int64)
         bias[:len(self.bias)] = self.bias
         m.submodules.bias = biases = Rom(
             self.width * self.ways, pack(bias.reshape(self.words, self.ways), self.width))

@@ -83,12 +83,11 @@ class Requantize(wiring.Component):
         words = channels_of_way(self.channels, self.ways)
         least = int(self.shift.min())
         turn_bits = int(self.shift.max() - least).bit_length()
-        table = np.zeros((words * self.ways, 2), np.int64)
-        table[:self.channels] = np.stack([self.multiplier, self.shift - least], axis=1)
-        fields = [np.left_shift(table[:, 1], MULTIPLIER_BITS) + table[:, 0]]
+        table = np.zeros(words * self.ways, np.int64)
+        table[:self.channels] = (self.shift - least << MULTIPLIER_BITS) + self.multiplier
         entry = MULTIPLIER_BITS + turn_bits
         m.submodules.scales = scales = Rom(
-            entry * self.ways, pack(fields[0].reshape(words, self.ways), entry))
+            entry * self.ways, pack(table.reshape(words, self.ways), entry))
 
         en, number = Signal(), Signal(range(max(2, words)))
         taken = Signal()

@@ -2,10 +2,9 @@
 import numpy as np
 
 from cores.pixels import sample_bits
+from cores.top import BEAT_BITS
 
 __all__ = ["beats_per_frame", "pack", "unpack", "framing_faults"]
-
-BEAT_BITS = 64
 
 
 def beats_per_frame(tensor):

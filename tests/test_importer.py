@@ -457,7 +457,6 @@ def test_quantized_by_onnxruntime(tmp_path):
     compare_nodes(graph, onnx.load(tmp_path / "int8.onnx"), inputs)
 
 
-@pytest.mark.skipif(not DIGITS.exists(), reason="the bundled network is not trained yet")
 def test_bundled_network():
     """Node by node, and the whole network's answers."""
     graph, _ = importer.load(DIGITS)
