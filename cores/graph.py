@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-__all__ = ["Tensor", "Requantization", "Conv", "Pool", "Add", "Graph", "output_size"]
+__all__ = ["Tensor", "Requantization", "Conv", "Pool", "Add", "Concat", "Slice", "Pad", "Upsample",
+           "Table", "Graph", "output_size"]
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,9 @@ class Requantization:
 class Conv:
     """Convolution, or a fully connected layer as one whose kernel is the whole map.
 
-    ``weights`` (filters, kernel height, kernel width, channels) and ``bias`` (filters) are int64;
-    ``padding`` is (top, left, bottom, right).
+    ``weights`` (filters, kernel height, kernel width, channels of a group) and ``bias`` (filters)
+    are int64; ``padding`` is (top, left, bottom, right). With ``groups``, the filters of group g,
+    as many for each, see channels ``g * weights.shape[3]`` and following only.
     """
     name: str
     input: str
@@ -71,8 +73,8 @@ class Conv:
     stride: tuple[int, int] = (1, 1)
     dilation: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
-    op: str = "conv"            # or "fc", "depthwise": how the report names it
-    groups: int = 1             # 1, or the number of channels: a filter then sees one channel
+    op: str = "conv"            # or "fc", "depthwise", "grouped": how the report names it
+    groups: int = 1             # divides channels and filters
 
     @property
     def inputs(self):
@@ -89,6 +91,10 @@ class Pool:
 
     An average is a sum whose requantization holds the division; it is global when the kernel is
     the whole map. A maximum has no requantization: input and output share scale and zero point.
+
+    ``counted`` is the part of the padding that an average counts as pixels, None for all of it. If
+    it is given, windows have different divisors, and entry n - 1 of the requantization is that of
+    windows with n taps inside the map and the counted padding, 1 to all taps.
     """
     name: str
     input: str
@@ -99,6 +105,7 @@ class Pool:
     dilation: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     requantization: Requantization | None = None
+    counted: tuple[int, int, int, int] | None = None
 
     @property
     def inputs(self):
@@ -137,6 +144,83 @@ class Add:
     @property
     def inputs(self):
         return (self.first, self.second)
+
+
+@dataclass(frozen=True, eq=False)
+class Concat:
+    """The channels of several tensors one after the other; scale and zero point are common."""
+    name: str
+    inputs: tuple[str, ...]
+    output: str
+    op: str = "concat"
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """A box of a map: ``size`` (height, width, channels) from ``start``, every ``step``-th (y, x)."""
+    name: str
+    input: str
+    output: str
+    start: tuple[int, int, int]
+    size: tuple[int, int, int]
+    step: tuple[int, int] = (1, 1)
+    op: str = "slice"
+
+    @property
+    def inputs(self):
+        return (self.input,)
+
+
+@dataclass(frozen=True, eq=False)
+class Pad:
+    """A map with ``value`` ``before`` and ``after`` it in height, width and channels."""
+    name: str
+    input: str
+    output: str
+    before: tuple[int, int, int]
+    after: tuple[int, int, int]
+    value: int = 0
+    op: str = "pad"
+
+    @property
+    def inputs(self):
+        return (self.input,)
+
+
+@dataclass(frozen=True, eq=False)
+class Upsample:
+    """Each pixel ``factor`` (vertically, horizontally) times: nearest neighbour."""
+    name: str
+    input: str
+    output: str
+    factor: tuple[int, int]
+    op: str = "upsample"
+
+    @property
+    def inputs(self):
+        return (self.input,)
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A pointwise function by table.
+
+    ``values`` is int64 (1 or channels, entries): one row, or each channel's, holds the stored
+    results of the input's stored values from ``low`` on, its tensor's lowest.
+    """
+    name: str
+    input: str
+    output: str
+    low: int
+    values: np.ndarray
+    op: str = "table"
+
+    @property
+    def inputs(self):
+        return (self.input,)
+
+
+KINDS = {kind.__name__: kind for kind in (Conv, Pool, Add, Concat, Slice, Pad, Upsample, Table)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,9 +267,8 @@ class Graph:
                 return Requantization(**{k: whole(v) for k, v in value.items()})
             return tuple(value) if isinstance(value, list) else value
 
-        kinds = {"Conv": Conv, "Pool": Pool, "Add": Add}
         nodes = tuple(
-            kinds[n["kind"]](**{k: whole(v) for k, v in n.items() if k != "kind"})
+            KINDS[n["kind"]](**{k: whole(v) for k, v in n.items() if k != "kind"})
             for n in plain["nodes"])
         return cls(plain["name"], plain["input"], tuple(plain["outputs"]),
                    {t["name"]: Tensor(**t) for t in plain["tensors"]}, nodes,

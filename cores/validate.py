@@ -1,7 +1,17 @@
 """Checks that an integer graph means something before anyone builds it."""
 import numpy as np
 
-from cores.graph import Add, Conv, output_size
+from cores.graph import (
+    Add,
+    Concat,
+    Conv,
+    Pad,
+    Pool,
+    Slice,
+    Table,
+    Upsample,
+    output_size,
+)
 from cores.quantization import MULTIPLIER_BITS
 from hdl.bounds import sum_bounds
 
@@ -39,10 +49,7 @@ def validate(graph):
         _check(node.output in graph.tensors, where, f"output {node.output!r} must be a tensor")
         _check(node.output not in made, where, f"output {node.output!r} must be made once")
         sources, target = [graph.tensors[name] for name in node.inputs], graph.tensors[node.output]
-        if isinstance(node, Add):
-            _check_add(node, sources, target, where)
-        else:
-            _check_windowed(node, *sources, target, where)
+        _CHECKS[type(node)](node, sources, target, where)
         names.add(node.name)
         made.add(node.output)
     _check(graph.outputs, "", "Graph must have an output")
@@ -63,14 +70,18 @@ def _check_table(table, tensor):
            f"Input table must hold values from {tensor.low} to {tensor.high}")
 
 
-def _check_windowed(node, source, target, where):
+def _check_windowed(node, sources, target, where):
+    source, = sources
     _check_window(node, source, target, where)
     if isinstance(node, Conv):
         _check_conv(node, source, where)
     else:
         _check_pool(node, source, where)
     if node.requantization is not None:
-        _check_requantization(node.requantization, target, where)
+        entries = target.channels
+        if isinstance(node, Pool) and node.counted is not None:
+            entries = node.kernel[0] * node.kernel[1]
+        _check_requantization(node.requantization, entries, target, where)
 
 
 def _check_add(node, sources, target, where):
@@ -107,8 +118,9 @@ def _check_conv(node, source, where):
     weights = node.weights
     _check(weights.dtype == np.int64 and weights.ndim == 4, where,
            "weights must be four-dimensional int64")
-    _check(node.groups == 1 or node.groups == source.channels == len(weights), where,
-           f"groups must be 1, or {source.channels} with as many filters, not {node.groups}")
+    _check(node.groups >= 1 and source.channels % node.groups == len(weights) % node.groups == 0,
+           where, f"groups must divide {source.channels} channels and {len(weights)} filters, "
+           f"not be {node.groups}")
     channels = source.channels // node.groups
     _check(weights.shape[3] == channels, where,
            f"weights must have {channels} channels, not {weights.shape[3]}")
@@ -126,7 +138,10 @@ def _check_pool(node, source, where):
     _check(node.op in ("max", "avg"), where, f"op must be 'max' or 'avg', not {node.op!r}")
     if node.op == "avg":
         _check(node.requantization is not None, where, "requantization must be given")
+        _check(node.counted is None or all(0 <= n <= p for n, p in zip(node.counted, node.padding)),
+               where, f"counted padding must be at most {node.padding}, not {node.counted}")
         return
+    _check(node.counted is None, where, "a maximum must have no counted padding")
     _check(node.requantization is None, where, "a maximum must have no requantization")
     sizes = source.height, source.width
     for axis, (size, outputs) in enumerate(zip(sizes, output_size(node, *sizes))):
@@ -136,12 +151,71 @@ def _check_pool(node, source, where):
                "every window must hold a pixel of the map")
 
 
-def _check_requantization(requantization, target, where):
+def _check_requantization(requantization, entries, target, where):
     multiplier, shift = requantization.multiplier, requantization.shift
     for array in multiplier, shift:
-        _check(array.dtype == np.int64 and array.shape == (target.channels,), where,
-               "multiplier and shift must be int64, one value per channel")
+        _check(array.dtype == np.int64 and array.shape == (entries,), where,
+               f"multiplier and shift must be int64, {entries} values each")
     _check(multiplier.min() >= 0 and multiplier.max() < 1 << MULTIPLIER_BITS, where,
            f"multiplier must be below 2**{MULTIPLIER_BITS}")
     _check(shift.min() >= 0 and shift.max() <= 63, where, "shift must be from 0 to 63")
     _check_bounds(requantization, target, where)
+
+
+def _check_shape(made, target, where):
+    _check(tuple(made) == target.shape, where, f"output must be {tuple(made)}, not {target.shape}")
+
+
+def _check_range(low, high, target, where):
+    _check(target.low <= low and high <= target.high, where,
+           f"values from {low} to {high} must lie in the output's {target.low} to {target.high}")
+
+
+def _check_concat(node, sources, target, where):
+    height, width, _ = sources[0].shape
+    for source in sources:
+        _check(source.shape[:2] == (height, width), where,
+               f"operand {source.name!r} must be {height} x {width}, not {source.shape[:2]}")
+        _check_range(source.low, source.high, target, where)
+    _check_shape((height, width, sum(source.channels for source in sources)), target, where)
+
+
+def _check_slice(node, sources, target, where):
+    source, = sources
+    for start, size, step, available in zip(node.start, node.size, (*node.step, 1), source.shape):
+        _check(start >= 0 and size >= 1 and step >= 1 and start + (size - 1) * step < available,
+               where, f"box of {node.size} from {node.start} in steps of {node.step} must lie in "
+               f"{source.shape}")
+    _check_shape(node.size, target, where)
+    _check_range(source.low, source.high, target, where)
+
+
+def _check_pad(node, sources, target, where):
+    source, = sources
+    _check(min(*node.before, *node.after) >= 0, where,
+           f"padding must not be negative: {node.before}, {node.after}")
+    _check_shape(np.sum((source.shape, node.before, node.after), axis=0), target, where)
+    _check_range(min(node.value, source.low), max(node.value, source.high), target, where)
+
+
+def _check_upsample(node, sources, target, where):
+    source, = sources
+    _check(min(node.factor) >= 1, where, f"factor must be positive, not {node.factor}")
+    _check_shape(np.multiply(source.shape, (*node.factor, 1)), target, where)
+    _check_range(source.low, source.high, target, where)
+
+
+def _check_pointwise(node, sources, target, where):
+    source, = sources
+    _check_shape(source.shape, target, where)
+    values, entries = node.values, source.high - source.low + 1
+    _check(source.bits <= 12, where, f"input must have at most 12 bits, not {source.bits}")
+    _check(values.dtype == np.int64 and values.shape in ((1, entries), (source.channels, entries)),
+           where, f"table must be int64 of 1 or {source.channels} rows and {entries} columns, not "
+           f"{values.dtype} of {values.shape}")
+    _check(node.low == source.low, where, f"table must start at {source.low}, not {node.low}")
+    _check_range(values.min(), values.max(), target, where)
+
+
+_CHECKS = {Conv: _check_windowed, Pool: _check_windowed, Add: _check_add, Concat: _check_concat,
+           Slice: _check_slice, Pad: _check_pad, Upsample: _check_upsample, Table: _check_pointwise}

@@ -5,22 +5,24 @@ int64.
 """
 import numpy as np
 
-from cores.graph import Add, Conv, output_size
+from cores.graph import Add, Concat, Conv, Pad, Pool, Slice, Table, Upsample, output_size
 
-__all__ = ["requantize", "conv_sums", "max_pool", "sum_pool", "add", "run_node", "run", "run_outputs",
-           "macs", "nonzero_macs"]
+__all__ = ["requantize", "conv_sums", "max_pool", "sum_pool", "add", "run_node", "run",
+           "run_outputs", "macs", "nonzero_macs"]
 
 # Frames, and elements of an im2col matrix, that are processed at a time: they fit a cache.
 _BATCH = 8
 _COLUMNS = 1 << 20
 
 
-def requantize(sums, requantization):
+def requantize(sums, requantization, index=slice(None)):
     """``clip(round_half_even(sum * multiplier / 2**shift), low, high)``, per last axis.
 
-    Exact for sums below 2**45.
+    Exact for sums below 2**45. ``index`` chooses the entries of multiplier and shift, which then
+    broadcast against the sums.
     """
-    multiplier, shift = _uniform(requantization.multiplier), _uniform(requantization.shift)
+    multiplier, shift = (_uniform(array[index])
+                         for array in (requantization.multiplier, requantization.shift))
     values = np.asarray(sums, np.int64) * multiplier
     # To half a unit less one step comes the bit that will be the last: ties go to even.
     odd = (values >> shift) & np.minimum(shift, 1)
@@ -32,7 +34,7 @@ def requantize(sums, requantization):
 
 def _uniform(array):
     """One int64 for an array whose entries agree: NumPy is faster with it."""
-    return array[0] if (array == array[0]).all() else array
+    return array.flat[0] if (array == array.flat[0]).all() else array
 
 
 def _batched(function):
@@ -61,10 +63,18 @@ def _taps(x, node, fill):
 @_batched
 def conv_sums(x, conv):
     """Sums of products and bias, int64."""
-    if conv.groups > 1:
+    if conv.groups == x.shape[3] == len(conv.weights):
         return _depthwise_sums(x, conv)
-    filters, taps = conv.weights.shape[0], conv.weights[0, ..., 0].size
-    matrix = conv.weights.reshape(filters, -1).T
+    parts = zip(np.split(x, conv.groups, axis=3), np.split(conv.weights, conv.groups), strict=True)
+    sums = np.concatenate([_dense_sums(part, conv, weights) for part, weights in parts], axis=3)
+    sums += conv.bias
+    return sums
+
+
+def _dense_sums(x, conv, weights):
+    """Each of ``weights`` with all channels, bias left out."""
+    filters, taps = weights.shape[0], weights[0, ..., 0].size
+    matrix = weights.reshape(filters, -1).T
     # Floating point is exact, in any order of addition, while no sum of magnitudes leaves the
     # significand; and is far faster than int64.
     bound = int(np.abs(matrix).sum(axis=0).max()) * max(int(x.max()), -int(x.min()), 1)
@@ -80,7 +90,6 @@ def conv_sums(x, conv):
             columns[..., tap, :] = seen
         sums[start:start + chunk] = (columns.reshape(-1, matrix.shape[0]) @ matrix).reshape(
             len(part), height, width, filters)
-    sums += conv.bias
     return sums
 
 
@@ -131,16 +140,53 @@ def add(x_a, x_b, node):
     return np.clip(values, node.low, node.high, out=values).astype(np.int32)
 
 
-def run_node(node, *inputs):
-    """Stored values that a node makes of the stored values of its inputs."""
-    if isinstance(node, Add):
-        return add(*inputs, node)
-    x, = inputs
-    if isinstance(node, Conv):
-        return requantize(conv_sums(x, node), node.requantization)
+def _conv(node, x):
+    return requantize(conv_sums(x, node), node.requantization)
+
+
+def _pool(node, x):
     if node.op == "max":
         return max_pool(x, node)
-    return requantize(sum_pool(x, node), node.requantization)
+    index = slice(None) if node.counted is None else _counted(node, *x.shape[-3:-1]) - 1
+    return requantize(sum_pool(x, node), node.requantization, index)
+
+
+def _counted(pool, height, width):
+    """Taps of each window on the map or its counted padding, (rows, columns, 1)."""
+    counts = []
+    for axis, (size, outputs) in enumerate(zip((height, width), output_size(pool, height, width))):
+        at = (np.arange(outputs)[:, None] * pool.stride[axis] - pool.padding[axis]
+              + np.arange(pool.kernel[axis]) * pool.dilation[axis])
+        counts.append(((at >= -pool.counted[axis]) & (at < size + pool.counted[axis + 2])).sum(1))
+    return np.outer(*counts)[..., None]
+
+
+def _slice(node, x):
+    (top, left, first), (height, width, channels), (down, across) = node.start, node.size, node.step
+    return x[..., top::down, left::across, first:][..., :height, :width, :channels]
+
+
+def _pad(node, x):
+    widths = [(0, 0)] * (x.ndim - 3) + list(zip(node.before, node.after))
+    return np.pad(x, widths, constant_values=node.value)
+
+
+def _table(node, x):
+    rows = np.arange(x.shape[-1]) if len(node.values) > 1 else 0
+    return node.values[rows, x - node.low].astype(np.int32)
+
+
+_RUN = {
+    Conv: _conv, Pool: _pool, Slice: _slice, Pad: _pad, Table: _table,
+    Add: lambda node, *operands: add(*operands, node),
+    Concat: lambda node, *operands: np.concatenate(operands, axis=-1),
+    Upsample: lambda node, x: x.repeat(node.factor[0], axis=-3).repeat(node.factor[1], axis=-2),
+}
+
+
+def run_node(node, *inputs):
+    """Stored values that a node makes of the stored values of its inputs."""
+    return _RUN[type(node)](node, *inputs)
 
 
 def run(graph, frames):
