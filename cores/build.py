@@ -21,7 +21,7 @@ from cores.preprocessing import Preprocessing, attach
 from cores.profile import Profile
 from cores.report import report, table
 from cores.stages import Engine
-from cores.top import Top
+from cores.top import Top, output_arrays
 from platforms import UnknownBoard, board, boards
 from sim import pictures, reference
 
@@ -89,8 +89,10 @@ def build(args):
 
         status.update("computing golden vectors")
         images = images[:GOLDEN]
-        outputs = reference.run_outputs(network, stored(network, images))[network.outputs[0]]
-        golden = {"images": images, "outputs": samples(network.tensors[network.outputs[0]], outputs)}
+        outputs = reference.run_outputs(network, stored(network, images))
+        golden = {"images": images}
+        for name, array in zip(network.outputs, output_arrays(network)):
+            golden[array] = samples(network.tensors[name], outputs[name])
         if labels is not None:
             golden["labels"] = labels[:GOLDEN]
         folder.add("golden.npz", npz(golden))
@@ -130,9 +132,6 @@ def open_model(model, calibration=None, preprocessing=None):
         preprocessing = Preprocessing()     # as it was quantized
     if preprocessing is not None:
         network = attach(network, preprocessing)
-    if len(network.outputs) > 1:
-        raise UserError(f"Outputs {', '.join(network.outputs)} of {network.name!r} are {len(network.outputs)}; "
-                        "one is supported so far: cut the file to it")
     return network, notes, preprocessing
 
 

@@ -3,8 +3,8 @@ from dataclasses import dataclass
 
 from cores.branches import tied
 from cores.errors import UserError
-from cores.graph import Conv
-from cores.stages import Folding, component, dsps, is_dense_conv, multipliers
+from cores.graph import Concat, Pad, Slice
+from cores.stages import Folding, component, dsps, has_engine, is_depthwise, multipliers
 
 __all__ = ["Design", "allocate", "fold"]
 
@@ -110,8 +110,9 @@ class _Chooser:
                 return None
         of = {name: ways[self.tied[name]] for name in self.network.tensors}
         foldings = {node.name: self._folding(node, of, limit) for node in self.network.nodes}
-        target = self.network.tensors[self.network.outputs[0]]
-        slowest = max(samples / of[self.network.input], target.height * target.width * target.channels,
+        targets = [self.network.tensors[name] for name in self.network.outputs]
+        slowest = max(samples / of[self.network.input],
+                      *(target.height * target.width * target.channels for target in targets),
                       *(self._stage_cycles(node, foldings[node.name]) for node in self.network.nodes))
         return Design(of[self.network.input], foldings, slowest) if slowest <= limit else None
 
@@ -129,10 +130,22 @@ class _Chooser:
         """Numbers of ways that a class of tensors may have."""
         members = [t for name, t in self.network.tensors.items() if self.tied[name] == tie]
         most = min(MAX_WAYS, *(t.channels for t in members))
-        if self.tied[self.network.input] == tie:
-            channels = self.network.tensors[self.network.input].channels
-            return [w for w in range(1, most + 1) if channels % w == 0]
-        return [w for w in (1, 2, 4, 8, 16) if w <= most]
+        source = self.network.tensors[self.network.input]
+        is_input = self.tied[source.name] == tie
+        whole = [n for node in self.network.nodes if self.tied[node.inputs[0]] == tie
+                 for n in self._shifts(node)] + [source.channels] * is_input
+        return [w for w in (range(1, most + 1) if is_input else (1, 2, 4, 8, 16))
+                if w <= most and all(n % w == 0 for n in whole)]
+
+    def _shifts(self, node):
+        """By how many channels a stage moves some of them: multiples of the ways, or way would change."""
+        if isinstance(node, Concat):
+            return [self.network.tensors[name].channels for name in node.inputs[:-1]]
+        if isinstance(node, Slice):
+            return [node.start[2]]
+        if isinstance(node, Pad):
+            return [node.before[2]]
+        return [node.weights.shape[3]] if has_engine(node) and node.groups > 1 else []
 
     def _folding(self, node, ways, limit):
         """The preferred folding of a stage for the ways of all tensors, or None."""
@@ -144,13 +157,17 @@ class _Chooser:
         return next((f for *_, cycles, f in self._options[key] if cycles <= limit), None)
 
     def _candidates(self, node, ways, out_ways):
-        if not is_dense_conv(node):
-            for row_lanes in row_lane_counts(node) if isinstance(node, Conv) else (1,):
+        if not has_engine(node):
+            for row_lanes in row_lane_counts(node) if is_depthwise(node) else (1,):
                 yield Folding(lanes=ways, row_lanes=row_lanes, ways=ways, out_ways=out_ways)
             return
-        filters, channels = len(node.weights), self.network.tensors[node.inputs[0]].channels
+        filters, channels = len(node.weights) // node.groups, node.weights.shape[3]
         pes = {-(-(-(-filters // passes)) // out_ways) * out_ways for passes in range(1, filters + 1)}
+        if node.groups > 1:             # every pass is full, and a lane has its share of each group
+            pes = {p for p in pes if filters % p == 0}
         for lanes in range(ways, min(MAX_LANES, channels) + 1, ways):
+            if node.groups > 1 and channels % lanes:
+                continue
             for row_lanes in row_lane_counts(node):
                 for count in sorted(p for p in pes if p <= min(filters, MAX_PES)):
                     yield Folding(lanes, row_lanes, count, ways, out_ways)

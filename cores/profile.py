@@ -1,8 +1,8 @@
 """What the pictures look like inside the network: non-zeros under each window of each lane."""
 import numpy as np
 
-from cores.graph import Add
-from cores.stages import is_dense_conv, walk_of
+from cores.graph import Add, Concat, Table
+from cores.stages import has_engine, is_windowed, walk_of
 from sim import reference
 
 __all__ = ["Profile"]
@@ -44,19 +44,23 @@ class Profile:
         return self._beats[tensor, ways]
 
     def loads(self, node, lanes, row_lanes):
-        """Products (lookups where there are more) of one pass over each window.
+        """Products (lookups where there are more) of one pass of each group over each window.
 
         Returns
         -------
-        array of int (lanes * row_lanes, windows of all frames)
+        array of int (lanes * row_lanes, groups * windows of all frames)
         """
         key = node.name, lanes, row_lanes
         if key not in self._loads:
             walk = walk_of(node, self.network.tensors[node.input])
+            groups = node.groups if has_engine(node) else 1
             mask = self._masks[node.input]
+            mask = mask.reshape(*mask.shape[:3], groups, -1)
             counts = np.stack([mask[..., lane::lanes].sum(-1) for lane in range(lanes)], -1)
+            rows = [_under_windows(counts.reshape(*mask.shape[:3], -1), walk, row, row_lanes)
+                    for row in range(row_lanes)]
             self._loads[key] = np.concatenate(
-                [_under_windows(counts, walk, row, row_lanes) for row in range(row_lanes)])
+                [row.reshape(groups, lanes, -1).swapaxes(0, 1).reshape(lanes, -1) for row in rows])
         return self._loads[key]
 
     def cycles(self, node, folding):
@@ -65,18 +69,25 @@ class Profile:
         A convolution's pass over a window costs a lane the largest of its products, its lookups and
         the drain; lanes run apart, so that the busiest one counts over the frame. The window of a pool or
         of a depthwise convolution costs its non-zeros, or a drain of its channels; a pixel of an
-        addition the channels found in either operand.
+        addition the channels found in either operand; what only moves values, its beats.
         """
-        if is_dense_conv(node):
-            passes = -(-len(node.weights) // folding.pes)
+        if has_engine(node):
+            passes = -(-(len(node.weights) // node.groups) // folding.pes)
             floor = -(-folding.pes // folding.out_ways)
             load = np.maximum(self.loads(node, folding.lanes, folding.row_lanes), floor)
             return passes * load.sum(1).max() / self.frames
         if isinstance(node, Add):
             return self._merged(node, folding.ways)
-        channels = self.network.tensors[node.output].channels
-        load = np.maximum(self.loads(node, folding.ways, folding.row_lanes), -(-channels // folding.ways))
-        return load.sum(1).max() / self.frames
+        target = self.network.tensors[node.output]
+        per_way = -(-target.channels // folding.ways)
+        if is_windowed(node):
+            load = np.maximum(self.loads(node, folding.ways, folding.row_lanes), per_way)
+            return load.sum(1).max() / self.frames
+        if isinstance(node, Table) and node.values[:, -node.low].any():
+            return target.height * target.width * per_way
+        taken = [self.beats(name, folding.ways) for name in node.inputs]
+        made = self.beats(node.output, folding.ways)
+        return max(made, sum(taken) if isinstance(node, Concat) else taken[0])
 
     def _merged(self, node, ways):
         """Channels per frame that the busiest way of an addition finds in either operand."""

@@ -3,7 +3,7 @@ from rich.table import Table
 
 from cores import cli
 from cores.graph import Pool
-from cores.stages import dsps, is_dense_conv
+from cores.stages import dsps, has_engine
 from cores.stages import multipliers as stage_multipliers
 from sim import reference
 
@@ -23,7 +23,7 @@ def report(network, design, engine, profile, *, board, clock_mhz):
         rows.append({
             "name": node.name, "op": f"{node.op} pool" if isinstance(node, Pool) else node.op,
             "lanes": folding.lanes * folding.row_lanes, "channel_lanes": folding.lanes,
-            "row_lanes": folding.row_lanes, "pes": folding.pes if is_dense_conv(node) else 0,
+            "row_lanes": folding.row_lanes, "pes": folding.pes if has_engine(node) else 0,
             "ways": folding.ways, "out_ways": folding.out_ways,
             "multipliers": stage_multipliers(node, folding),
             "dsp": dsps(network, node, folding, engine), "cycles_per_frame": round(profile.cycles(node, folding)),

@@ -13,8 +13,17 @@ from hdl.depthwise import Depthwise, depthwise_dsps
 from hdl.pool import Pool
 from hdl.walk import Walk
 
-__all__ = ["Folding", "Engine", "shape_of", "walk_of", "weight_width", "sum_bits", "is_dense_conv",
-           "multipliers", "dsps", "component"]
+try:
+    from hdl.concat import Concat
+    from hdl.pad import Pad
+    from hdl.slice import Slice
+    from hdl.table import Table
+    from hdl.upsample import Upsample
+except ImportError:         # being written
+    Concat = ()
+
+__all__ = ["Folding", "Engine", "shape_of", "walk_of", "weight_width", "sum_bits", "is_depthwise",
+           "is_windowed", "has_engine", "multipliers", "dsps", "component", "operands"]
 
 
 @dataclass(frozen=True)
@@ -66,54 +75,121 @@ def sum_bits(node, source):
     return signed_bits(taps * source.low, taps * source.high)
 
 
-def is_dense_conv(node):
-    """Whether every filter sees every channel."""
-    return isinstance(node, graph.Conv) and node.groups == 1
+def is_depthwise(node):
+    """Whether each filter sees a channel of its own."""
+    return (isinstance(node, graph.Conv) and node.groups == len(node.weights)
+            and node.weights.shape[3] == 1 and node.groups > 1)
+
+
+def is_windowed(node):
+    """Whether the stage slides a window over its input."""
+    return isinstance(node, (graph.Conv, graph.Pool))
+
+
+def has_engine(node):
+    """Whether the stage has PEs that share activations: a convolution, but for depthwise ones."""
+    return isinstance(node, graph.Conv) and not is_depthwise(node)
 
 
 def multipliers(node, folding):
     """Multipliers of a stage that meet weights."""
-    if is_dense_conv(node):
+    if has_engine(node):
         return folding.multipliers
-    return folding.lanes * folding.row_lanes if isinstance(node, graph.Conv) else 0
+    return folding.lanes * folding.row_lanes if is_depthwise(node) else 0
 
 
 def dsps(network, node, folding, engine):
     """DSP blocks of the stage that :func:`component` makes."""
-    if is_dense_conv(node):
+    if has_engine(node):
         source = network.tensors[node.input]
         return conv_dsps(
             shape_of(source), weight_width=weight_width(node), width=sum_bits(node, source),
             lanes=folding.lanes * folding.row_lanes, pes=folding.pes, out_ways=folding.out_ways,
             family=engine.family)
-    if isinstance(node, graph.Conv):
+    if is_depthwise(node):
         return depthwise_dsps(width=sum_bits(node, network.tensors[node.input]), ways=folding.ways,
                               row_lanes=folding.row_lanes, family=engine.family)
     return component(network, node, folding, engine).dsp_count
 
 
+def operands(stage):
+    """A stage's input streams, in the order of its node's inputs."""
+    if isinstance(stage, Add):
+        return [stage.a, stage.b]
+    return stage.operands if isinstance(stage, Concat) else [stage.i]
+
+
 def component(network, node, folding, engine):
     """The elaboratable of ``node``."""
-    target = network.tensors[node.output]
-    scale = getattr(node, "requantization", None)
     sources = [network.tensors[name] for name in node.inputs]
-    if isinstance(node, graph.Add):
-        return Add(*map(shape_of, sources), channels=target.channels, ways=folding.ways,
-                   multipliers=node.multipliers, shift=node.shift, zero_point=node.zero_point,
-                   low=node.low, high=node.high, out_shape=shape_of(target),
-                   keep_zeros=engine.keep_zeros)
+    target = network.tensors[node.output]
+    common = {"ways": folding.ways, "keep_zeros": engine.keep_zeros}
+    return _COMPONENTS[type(node)](node, sources, target, folding, engine, common)
+
+
+def _conv(node, sources, target, folding, engine, common):
     source, = sources
-    scaling = {} if scale is None else {"multiplier": scale.multiplier, "shift": scale.shift}
-    common = {"walk": walk_of(node, source), "ways": folding.ways, "keep_zeros": engine.keep_zeros,
-              "out_shape": shape_of(target), **scaling}
-    if isinstance(node, graph.Pool):
-        bounds = {} if scale is None else {"low": scale.low, "high": scale.high}
-        return Pool(shape_of(source), channels=source.channels, op=node.op, family=engine.family,
-                    **bounds, **common)
-    common.update(low=source.low, high=source.high, bias=node.bias, weight_width=weight_width(node),
-                  out_low=scale.low, out_high=scale.high)
-    if node.groups > 1:
-        return Depthwise(shape_of(source), weights=node.weights[..., 0], row_lanes=folding.row_lanes,
-                         family=engine.family, **common)
-    return Conv(shape_of(source), weights=node.weights, pes=folding.pes, lanes=folding.lanes,
-                row_lanes=folding.row_lanes, out_ways=folding.out_ways, family=engine.family, **common)
+    scale = node.requantization
+    common.update(
+        walk=walk_of(node, source), low=source.low, high=source.high, bias=node.bias,
+        weight_width=weight_width(node), multiplier=scale.multiplier, shift=scale.shift,
+        out_low=scale.low, out_high=scale.high, out_shape=shape_of(target),
+        row_lanes=folding.row_lanes, family=engine.family)
+    if is_depthwise(node):
+        return Depthwise(shape_of(source), weights=node.weights[..., 0], **common)
+    return Conv(shape_of(source), weights=node.weights, **({"groups": node.groups} if node.groups > 1 else {}), pes=folding.pes,
+                lanes=folding.lanes, out_ways=folding.out_ways, **common)
+
+
+def _pool(node, sources, target, folding, engine, common):
+    source, = sources
+    scale = node.requantization
+    if scale is not None:
+        common.update(multiplier=scale.multiplier, shift=scale.shift, low=scale.low,
+                      high=scale.high, **({} if node.counted is None else {"counted": node.counted}))
+    return Pool(shape_of(source), channels=source.channels, op=node.op, walk=walk_of(node, source),
+                out_shape=shape_of(target), family=engine.family, **common)
+
+
+def _add(node, sources, target, folding, engine, common):
+    return Add(*map(shape_of, sources), channels=target.channels, multipliers=node.multipliers,
+               shift=node.shift, zero_point=node.zero_point, low=node.low, high=node.high,
+               out_shape=shape_of(target), **common)
+
+
+def _concat(node, sources, target, folding, engine, common):
+    return Concat([shape_of(source) for source in sources],
+                  channels=[source.channels for source in sources], out_shape=shape_of(target),
+                  **common)
+
+
+def _map(source):
+    return {"height": source.height, "width": source.width, "channels": source.channels}
+
+
+def _slice(node, sources, target, folding, engine, common):
+    source, = sources
+    return Slice(shape_of(source), start=node.start, size=node.size, step=node.step,
+                 **_map(source), **common)
+
+
+def _pad(node, sources, target, folding, engine, common):
+    source, = sources
+    return Pad(shape_of(source), before=node.before, after=node.after, value=node.value,
+               out_shape=shape_of(target), **_map(source), **common)
+
+
+def _upsample(node, sources, target, folding, engine, common):
+    source, = sources
+    return Upsample(shape_of(source), factor=node.factor, **_map(source), **common)
+
+
+def _table(node, sources, target, folding, engine, common):
+    source, = sources
+    return Table(shape_of(source), channels=source.channels, low=node.low, tables=node.values,
+                 out_shape=shape_of(target), **common)
+
+
+_COMPONENTS = {
+    graph.Conv: _conv, graph.Pool: _pool, graph.Add: _add, graph.Concat: _concat,
+    graph.Slice: _slice, graph.Pad: _pad, graph.Upsample: _upsample, graph.Table: _table}

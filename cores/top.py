@@ -4,17 +4,26 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from cores.branches import join_depths, readers
-from cores.stages import shape_of
+from cores.stages import operands, shape_of
 from hdl.axi import AxiStreamSignature, lane_bits
 from hdl.axi_in import AxiInput
 from hdl.axi_out import AxiOutput
-from hdl.stream import Fork, PixelSignature, Queue, channels_of_way, connect_pixels, connect_streams
+from hdl.stream import (
+    Fork,
+    PixelSignature,
+    Queue,
+    broadcast,
+    channels_of_way,
+    connect_pixels,
+    connect_streams,
+)
 from hdl.table import Table
 
-__all__ = ["Top", "sample_shape", "BEAT_BITS"]
+__all__ = ["Top", "output_arrays", "output_ports", "sample_shape", "BEAT_BITS"]
 
 BEAT_BITS = 64
 FORK_DEPTH = 4          # beats; what a branch must hold stands before the join
+STATUS_DEPTH = 16       # frames by which one output may be ahead of another
 
 
 def sample_shape(tensor):
@@ -29,16 +38,31 @@ def sample_shape(tensor):
                      f"not {low} to {high}")
 
 
+def output_ports(network):
+    """Name of the AXI4-Stream of each of the network's outputs, in their order."""
+    return _numbered("m_axis", network)
+
+
+def output_arrays(network):
+    """Name of the golden vectors of each of the network's outputs, in their order."""
+    return _numbered("outputs", network)
+
+
+def _numbered(name, network):
+    count = len(network.outputs)
+    return [name] if count == 1 else [f"{name}_{n}" for n in range(count)]
+
+
 class Top(wiring.Component):
     """A network as a pipeline of its stages.
 
     Dense samples in NHWC order come in and go out, several per beat, TLAST on a frame's last beat.
-    Frames may follow each other without a gap.
+    Frames may follow each other without a gap. Several outputs are to be read at the same time: one
+    that is not holds up all.
 
     Parameters
     ----------
     network : Graph
-        With one output.
     design : Design
         Folding, see :func:`cores.folding.allocate`.
     stages : dict
@@ -49,8 +73,8 @@ class Top(wiring.Component):
     Members
     -------
     s_axis : In(AxiStreamSignature(data_bits=64))
-    m_axis : Out(AxiStreamSignature(data_bits=64, user_bits=1))
-        TUSER marks the result of a frame that was too short or too long.
+    m_axis, or m_axis_0, m_axis_1, ... : Out(AxiStreamSignature(data_bits=64, user_bits=1))
+        One for each output, see :func:`output_ports`. TUSER marks the result of a frame that was too short or too long.
     short_frame, long_frame : Out(1)
         Sticky: such a frame was seen since the last ``clear``.
     clear : In(1)
@@ -58,7 +82,7 @@ class Top(wiring.Component):
 
     def __init__(self, network, *, design, stages, keep_zeros=False):
         self.network, self.stages = network, stages
-        source, target = network.tensors[network.input], network.tensors[network.outputs[0]]
+        source = network.tensors[network.input]
         self.table = None
         sample, raw = sample_shape(source), {"zero_point": source.zero_point, "keep_zeros": keep_zeros}
         shape = shape_of(source)
@@ -70,15 +94,22 @@ class Top(wiring.Component):
         self.source = AxiInput(
             shape, height=source.height, width=source.width, channels=source.channels,
             ways=design.ways, sample=sample, beat_samples=BEAT_BITS // lane_bits(sample), **raw)
-        last = next(node for node in network.nodes if node.output == target.name)
-        self.target = AxiOutput(
-            shape_of(target), height=target.height, width=target.width, channels=target.channels,
-            ways=design.foldings[last.name].out_ways, sample=sample_shape(target),
-            zero_point=target.zero_point, beat_samples=BEAT_BITS // lane_bits(sample_shape(target)))
+        self.targets = [self._target(name) for name in network.outputs]
         super().__init__({
             "s_axis": In(AxiStreamSignature(data_bits=BEAT_BITS)),
-            "m_axis": Out(AxiStreamSignature(data_bits=BEAT_BITS, user_bits=1)),
+            **{port: Out(AxiStreamSignature(data_bits=BEAT_BITS, user_bits=1))
+               for port in output_ports(network)},
             "short_frame": Out(1), "long_frame": Out(1), "clear": In(1)})
+
+    def _target(self, name):
+        """The adapter of an output."""
+        tensor, stage = self.network.tensors[name], next(
+            self.stages[node.name] for node in self.network.nodes if node.output == name)
+        sample = sample_shape(tensor)
+        return AxiOutput(
+            shape_of(tensor), height=tensor.height, width=tensor.width, channels=tensor.channels,
+            ways=stage.o.signature.ways, sample=sample, zero_point=tensor.zero_point,
+            beat_samples=BEAT_BITS // lane_bits(sample))
 
     def ports(self):
         """Ports by their Verilog names, for the conversion."""
@@ -87,10 +118,8 @@ class Top(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.axi_in, m.submodules.axi_out = self.source, self.target
+        m.submodules.axi_in = self.source
         wiring.connect(m, wiring.flipped(self.s_axis), self.source.s_axis)
-        wiring.connect(m, self.target.m_axis, wiring.flipped(self.m_axis))
-        connect_streams(m, self.source.status, self.target.status)
         m.d.comb += [self.short_frame.eq(self.source.was_short), self.source.clear.eq(self.clear),
                      self.long_frame.eq(self.source.was_long)]
         stream = self.source.o
@@ -107,8 +136,21 @@ class Top(wiring.Component):
             else:
                 self._join(m, number, node, streams)
             streams.update(self._fork(m, node.output, stage.o))
-        connect_pixels(m, streams[self.network.outputs[0]].pop(0), self.target.i)
+        self._outputs(m, streams)
         return m
+
+    def _outputs(self, m, streams):
+        """The adapters, each told of every frame whether it is whole."""
+        queues = []
+        for n, (name, port, target) in enumerate(zip(
+                self.network.outputs, output_ports(self.network), self.targets)):
+            m.submodules[f"axi_out_{n}"] = target
+            m.submodules[f"status_{n}"] = queue = Queue(1, depth=STATUS_DEPTH)
+            connect_pixels(m, streams[name].pop(0), target.i)
+            connect_streams(m, queue.o, target.status)
+            wiring.connect(m, target.m_axis, wiring.flipped(getattr(self, port)))
+            queues.append(queue.i)
+        broadcast(m, self.source.status, queues)
 
     def _fork(self, m, name, stream):
         """A tensor's stream for each of its readers."""
@@ -123,10 +165,10 @@ class Top(wiring.Component):
         return {name: list(fork.o)}
 
     def _join(self, m, number, node, streams):
-        """An addition behind the queues that keep its branches from blocking each other."""
-        stage = self.stages[node.name]
+        """A stage behind the queues that keep its branches from blocking each other."""
+        ports = operands(self.stages[node.name])
         depths = join_depths(self.network, node)
-        for n, (operand, port, pixels) in enumerate(zip(node.inputs, (stage.a, stage.b), depths)):
+        for n, (operand, port, pixels) in enumerate(zip(node.inputs, ports, depths)):
             source = streams[operand].pop(0)
             per_way = channels_of_way(source.signature.channels, source.signature.ways)
             for w, (way, target) in enumerate(zip(source.way, port.way)):

@@ -8,7 +8,7 @@ from amaranth.utils import bits_for
 from .check import positive
 
 __all__ = ["beat_layout", "channels_of_way", "PixelSignature", "connect_streams", "connect_pixels",
-           "Queue", "Fork"]
+           "broadcast", "Queue", "Fork"]
 
 
 def channels_of_way(channels, ways, way=0):
@@ -127,6 +127,14 @@ def connect_pixels(m, source, sink):
         connect_streams(m, a, b)
 
 
+def broadcast(m, source, sinks):
+    """Copy each payload of ``source`` to all ``sinks`` at once, whose ready must not wait for valid."""
+    ready = Cat(sink.ready for sink in sinks).all()
+    m.d.comb += source.ready.eq(ready)
+    for sink in sinks:
+        m.d.comb += [sink.payload.eq(source.payload), sink.valid.eq(source.valid & ready)]
+
+
 class Queue(wiring.Component):
     """First-in first-out buffer with a registered output.
 
@@ -214,8 +222,5 @@ class Fork(wiring.Component):
                 m.submodules[f"queue_{n}_{w}"] = queue = Queue(self._signature.beat, depth=depth)
                 connect_streams(m, queue.o, wiring.flipped(self.o[n].way[w]))
                 queues.append(queue)
-            ready = Cat(queue.i.ready for queue in queues).all()
-            m.d.comb += source.ready.eq(ready)
-            for queue in queues:
-                m.d.comb += [queue.i.payload.eq(source.payload), queue.i.valid.eq(source.valid & ready)]
+            broadcast(m, source, [queue.i for queue in queues])
         return m

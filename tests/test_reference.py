@@ -248,7 +248,7 @@ def depthwise_network(**changes):
 def test_validate_depthwise():
     validate(depthwise_network())
     for changes, message in (
-            (dict(groups=3), "groups must be 1, or 2 with as many filters, not 3"),
+            (dict(groups=3), "groups must divide 2 channels and 2 filters, not be 3"),
             (dict(weights=np.ones((2, 3, 3, 2), np.int64)), "weights must have 1 channels, not 2"),
             (dict(groups=1), "weights must have 2 channels, not 1")):
         with pytest.raises(ValueError, match=f"^Node 'conv': {message}$"):
