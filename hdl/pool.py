@@ -2,11 +2,12 @@
 # (for the parts of a pool that is refused, or that is built to be looked at only)
 """A pooling stage: window, per-channel reduction, and requantization of averages."""
 import numpy as np
-from amaranth import Module, Shape, Signal
+from amaranth import Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .check import positive
+from .check import between, positive
+from .pitch import lookup
 from .reduce import Reduce
 from .requantize import Requantize, requantize_dsps
 from .stream import PixelSignature, Queue, channels_of_way, connect_streams
@@ -24,7 +25,8 @@ class Pool(wiring.Component):
     Every way works on its own. An output pixel takes, on each way, the largest of: the non-zeros of
     the window, its taps inside the map, and the channels of the way. Padding never counts: it is
     minus infinity in a maximum and adds nothing to a sum. An average is a sum whose requantization
-    holds the division, by the same number in every window.
+    holds the division: by the same number in every window, or with ``counted`` by the taps that
+    count, so that windows at the border have scales of their own.
 
     Where the only window holds the whole map (global pooling), there is no memory of pixels: each
     beat is reduced as it arrives, a frame takes the larger of its beats and the channels on each
@@ -50,7 +52,11 @@ class Pool(wiring.Component):
         Stored result; a maximum's is always ``shape``.
     multiplier, shift, low, high
         Requantization of an average's sums, see :class:`~hdl.requantize.Requantize`; one multiplier
-        and shift per channel.
+        and shift per channel, or with ``counted`` one per tap of the kernel: entry n - 1 is that of
+        windows with n taps that count.
+    counted : (int, int, int, int) or None
+        The part of the padding (top, left, bottom, right) in which an average's taps count; None
+        if every window has the same divisor.
     keep_zeros : bool
         The dense engine: zeros are stored, reduced and sent.
     family : str
@@ -67,11 +73,11 @@ class Pool(wiring.Component):
     ------
     TypeError, ValueError
         If a parameter is out of its range, one of an average's is missing or given for a maximum,
-        or a maximum has a window with no tap inside the map.
+        a maximum has a window with no tap inside the map, or an average one with none that counts.
     """
 
     def __init__(self, shape, *, walk, channels, op, ways=1, out_shape=None, multiplier=None,
-                 shift=None, low=None, high=None, keep_zeros=False, slots=None,
+                 shift=None, low=None, high=None, counted=None, keep_zeros=False, slots=None,
                  family="behavioural"):
         if not isinstance(walk, Walk):
             raise TypeError(f"Walk must be a Walk, not {walk!r}")
@@ -88,12 +94,16 @@ class Pool(wiring.Component):
                     f"{name} must be given for an average and only there, not {value!r}")
         if op == "max" and out_shape is not None and Shape.cast(out_shape) != self.shape:
             raise ValueError(f"Output shape of a maximum must be {self.shape!r}, not {out_shape!r}")
+        if op == "max" and counted is not None:
+            raise ValueError(f"Counted padding must be given for an average only, not {counted!r}")
+        self.counts = None if counted is None else _counts(walk, counted)
         if op == "avg":
             if out_shape is None:
                 raise ValueError("Output shape must be given for an average, not None")
+            entries, each = (channels, "channel") if counted is None else (walk.taps, "counted tap")
             for name, value in (("Multipliers", multiplier), ("Shifts", shift)):
-                if np.shape(value) != (channels,):
-                    raise ValueError(f"{name} must be {channels}, one per channel, "
+                if np.shape(value) != (entries,):
+                    raise ValueError(f"{name} must be {entries}, one per {each}, "
                                      f"not of shape {np.shape(value)}")
 
         shares = [channels_of_way(channels, ways, w) for w in range(ways)]
@@ -108,9 +118,10 @@ class Pool(wiring.Component):
             Reduce(shape, walk=walk, channels=share, op="max" if op == "max" else "sum",
                    keep_zeros=keep_zeros, depth=shares[0]) for share in shares]
         self.requantizes = [] if op == "max" else [
-            Requantize(width=self.sum_width, multiplier=np.asarray(multiplier)[w::ways],
-                       shift=np.asarray(shift)[w::ways], low=low, high=high, shape=out_shape,
-                       keep_zeros=keep_zeros) for w in range(ways)]
+            Requantize(width=self.sum_width, multiplier=np.asarray(multiplier)[entries],
+                       shift=np.asarray(shift)[entries], low=low, high=high, shape=out_shape,
+                       keep_zeros=keep_zeros, channels=None if counted is None else shares[w])
+            for w, entries in enumerate(self._entries())]
         self.out_shape = self.shape if op == "max" else Shape.cast(out_shape)
         super().__init__({
             "i": In(signature),
@@ -122,6 +133,13 @@ class Pool(wiring.Component):
         walk = self.walk
         return (walk.out_height * walk.out_width == 1
                 and walk.taps_inside == walk.height * walk.width)
+
+    def _entries(self):
+        """For each way, which multipliers and shifts it needs."""
+        if self.counts is None:
+            return [slice(w, None, self.ways) for w in range(self.ways)]
+        rows, columns = (sorted(set(counts)) for counts in self.counts)
+        return [[row * column - 1 for row in rows for column in columns]] * self.ways
 
     @property
     def sum_width(self):
@@ -176,11 +194,24 @@ class Pool(wiring.Component):
             unit.i.valid.eq(results.valid), results.ready.eq(unit.i.ready),
             unit.i.payload.sums[0].eq(results.payload.value),
             unit.i.payload.last.eq(results.payload.last),
+            unit.i.payload.index.eq(self._index(m, results, w)) if unit.indexed else [],
             way.valid.eq(source.valid), source.ready.eq(way.ready),
             way.payload.value.eq(source.payload.value),
             way.payload.channel.eq(source.payload.channel),
             way.payload.last.eq(source.payload.last),
         ]
+
+    def _index(self, m, results, w):
+        """Which of the ``_entries`` is that of the window whose results are offered."""
+        rows, columns = self.counts
+        by_row, by_column = (sorted(set(counts)) for counts in self.counts)
+        oy, ox = Signal(range(len(rows)), name=f"oy_{w}"), Signal(range(len(columns)), name=f"ox_{w}")
+        with m.If(results.valid & results.ready & results.payload.last):
+            m.d.sync += ox.eq(ox + 1)
+            with m.If(ox == len(columns) - 1):
+                m.d.sync += [ox.eq(0), oy.eq(Mux(oy == len(rows) - 1, 0, oy + 1))]
+        return (lookup(m, oy, [by_row.index(n) * len(by_column) for n in rows], name=f"row_{w}")
+                + lookup(m, ox, [by_column.index(n) for n in columns], name=f"column_{w}"))
 
     def _send(self, m, results, way, w):
         """Drop a way's zeros, the closing beat's excepted."""
@@ -193,3 +224,19 @@ class Pool(wiring.Component):
             queue.i.payload.last.eq(beat.last),
         ]
         connect_streams(m, queue.o, wiring.flipped(way))
+
+
+def _counts(walk, counted):
+    """Taps of each output row, and of each column, on the map or its padding's part that counts."""
+    if not isinstance(counted, (tuple, list)) or len(counted) != 4:
+        raise ValueError(f"Counted padding must be 4 integers, not {counted!r}")
+    for padding, part in zip(walk.padding, counted):
+        between("Counted padding", part, 0, padding)
+    counts = tuple(
+        [sum(-before <= axis.coordinate(o, k) < axis.size + after for k in range(axis.taps))
+         for o in range(axis.outputs)]
+        for axis, before, after in zip(walk.axes(), counted[:2], counted[2:]))
+    if not min(map(min, counts)):
+        raise ValueError(f"Every window of an average must have a tap that counts, not lie outside "
+                         f"the counted padding {tuple(counted)}")
+    return counts

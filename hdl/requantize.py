@@ -1,7 +1,7 @@
 """Requantization: from sums to stored activations, where zeros are dropped."""
 import numpy as np
 from amaranth import Cat, Module, Mux, Shape, Signal, signed
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .accumulator import totals_layout
@@ -24,6 +24,7 @@ class Requantize(wiring.Component):
 
     The result is ``clip(round_half_even(sum * multiplier / 2**shift), low, high)`` with a multiplier
     and a shift for each channel, the integer arithmetic of quantized ONNX. ReLU is ``low = 0``.
+    With ``channels`` given, they are chosen by ``i.payload.index`` instead, whatever the channel.
     One sum per cycle and way, ``latency`` cycles to the output. ``i.ready`` depends
     combinationally on the queues' state only.
 
@@ -31,7 +32,7 @@ class Requantize(wiring.Component):
     ----------
     width : int
         Bits of a sum.
-    multiplier, shift : array of int (channels)
+    multiplier, shift : array of int (channels, or any number of entries)
         From 0 to 2**17 - 1, and from 0 to 63.
     low, high : int
         Bounds of the result; ``low <= 0 <= high``.
@@ -43,11 +44,14 @@ class Requantize(wiring.Component):
         Send zeros too: for the dense engine.
     depth : int
         Beats that each way's output queue holds.
+    channels : int or None
+        Channels, where ``multiplier`` and ``shift`` do not have an entry for each.
 
     Members
     -------
     i : In(stream.Signature(totals_layout(width, ways)))
-        Sums, channels in rising order; ``last`` ends a pixel.
+        Sums, channels in rising order; ``last`` ends a pixel. If ``channels`` is given, a further
+        field ``index`` chooses the multiplier and shift of all ways.
     o : Out(PixelSignature(shape, channels=channels, ways=ways))
 
     Raises
@@ -58,7 +62,8 @@ class Requantize(wiring.Component):
 
     latency = 8
 
-    def __init__(self, *, width, multiplier, shift, low, high, shape, ways=1, keep_zeros=False, depth=16):
+    def __init__(self, *, width, multiplier, shift, low, high, shape, ways=1, keep_zeros=False, depth=16,
+                 channels=None):
         self.width, self.ways = positive("Width", width), positive("Ways", ways)
         self.multiplier, self.shift = np.asarray(multiplier, np.int64), np.asarray(shift, np.int64)
         if self.multiplier.shape != self.shift.shape or self.multiplier.ndim != 1 \
@@ -69,13 +74,19 @@ class Requantize(wiring.Component):
         between("Multiplier", int(self.multiplier.max()), 0, (1 << MULTIPLIER_BITS) - 1)
         between("Shift", int(self.shift.min()), 0, 63)
         between("Shift", int(self.shift.max()), 0, 63)
-        self.shape, self.channels = Shape.cast(shape), len(self.multiplier)
+        self.indexed = channels is not None
+        self.channels = positive("Channels", channels) if self.indexed else len(self.multiplier)
+        self.shape = Shape.cast(shape)
         least = -(1 << (self.shape.width - 1)) if self.shape.signed else 0
         self.low = between("Lower bound", low, least, 0)
         self.high = between("Upper bound", high, 0, least + (1 << self.shape.width) - 1)
         self.keep_zeros, self.depth = keep_zeros, positive("Depth", depth)
+        layout = totals_layout(width, ways)
+        if self.indexed:
+            layout = data.StructLayout(
+                layout.members | {"index": range(max(2, len(self.multiplier)))})
         super().__init__({
-            "i": In(stream.Signature(totals_layout(width, ways))),
+            "i": In(stream.Signature(layout)),
             "o": Out(PixelSignature(shape, channels=self.channels, ways=ways))})
 
     def elaborate(self, platform):
@@ -83,16 +94,18 @@ class Requantize(wiring.Component):
         words = channels_of_way(self.channels, self.ways)
         least = int(self.shift.min())
         turn_bits = int(self.shift.max() - least).bit_length()
-        table = np.zeros(words * self.ways, np.int64)
-        table[:self.channels] = (self.shift - least << MULTIPLIER_BITS) + self.multiplier
+        scale = (self.shift - least << MULTIPLIER_BITS) + self.multiplier
+        together = 1 if self.indexed else self.ways     # entries of a word: what all ways need
+        table = np.append(scale, np.zeros(-len(scale) % together, np.int64))
         entry = MULTIPLIER_BITS + turn_bits
         m.submodules.scales = scales = Rom(
-            entry * self.ways, pack(table.reshape(words, self.ways), entry))
+            entry * together, pack(table.reshape(-1, together), entry))
 
         en, number = Signal(), Signal(range(max(2, words)))
         taken = Signal()
         m.d.comb += [self.i.ready.eq(en), taken.eq(self.i.valid & en),
-                     scales.address.eq(number), scales.en.eq(en)]
+                     scales.address.eq(self.i.payload.index if self.indexed else number),
+                     scales.en.eq(en)]
         with m.If(taken):
             m.d.sync += number.eq(Mux(self.i.payload.last, 0, number + 1))
 
@@ -110,7 +123,7 @@ class Requantize(wiring.Component):
         ready = []
         for w in range(self.ways):
             result = self._scale(m, en, self.i.payload.sums[w],
-                                 scales.data.word_select(w, entry), least, turn_bits, w)
+                                 scales.data.word_select(w % together, entry), least, turn_bits, w)
             m.submodules[f"queue_{w}"] = queue = Queue(self.o.way[w].payload.shape(), depth=self.depth)
             mine = channels_of_way(self.channels, self.ways, w)
             closing, present = Signal(name=f"closing_{w}"), Signal(name=f"present_{w}")

@@ -43,12 +43,12 @@ class Stage:
 
     def __init__(self, walk, channels, filters, pes, *, activation="u8", result="u8",
                  weight_width=8, bias_width=12, density=0.5, frames=2, seed=0, extreme=False, spread=(14, 19),
-                 multiplier=None, keep_zeros=False, ways=1, out_ways=1, **kwargs):
+                 multiplier=None, keep_zeros=False, ways=1, out_ways=1, groups=1, **kwargs):
         rng = np.random.default_rng(seed)
         shape, low, high = ACTIVATIONS[activation]
         out_shape, out_low, out_high = ACTIVATIONS[result]
         limit, bound = 1 << weight_width - 1, 1 << bias_width - 1
-        weights = rng.integers(-limit, limit, (filters, *walk.kernel, channels))
+        weights = rng.integers(-limit, limit, (filters, *walk.kernel, channels // groups))
         bias = rng.integers(-bound, bound, filters)
         if extreme:
             weights[:], bias[:] = -limit, -bound
@@ -63,14 +63,14 @@ class Stage:
             factors[:] = multiplier
         scale = graph.Requantization(factors, shift, out_low, out_high)
         node = graph.Conv("conv", "x", "y", weights, bias, scale, stride=walk.stride,
-                          dilation=walk.dilation, padding=walk.padding)
+                          dilation=walk.dilation, padding=walk.padding, groups=groups)
         self.node, self.low, self.high = node, low, high
         self.frames, self.keep_zeros, self.ways, self.out_ways = x, keep_zeros, ways, out_ways
         self.results = reference.requantize(reference.conv_sums(x, node), scale)
         self.dut = Conv(shape, low=low, high=high, walk=walk, weights=weights, bias=bias,
                         weight_width=weight_width, multiplier=factors, shift=shift,
                         out_low=out_low, out_high=out_high, out_shape=out_shape, pes=pes, ways=ways,
-                        out_ways=out_ways, keep_zeros=keep_zeros, **kwargs)
+                        out_ways=out_ways, keep_zeros=keep_zeros, groups=groups, **kwargs)
 
     def sources(self, rates, frames=None):
         beats = to_beats(self.frames if frames is None else frames, self.ways, self.keep_zeros)
@@ -213,10 +213,11 @@ def passes_of(stage):
     """For each window and pass of a frame: non-zeros, taps inside and transfers of the drain."""
     node, dut = stage.node, stage.dut
     x = stage.frames[-1][None]
+    x = x.reshape(*x.shape[:3], node.groups, -1)
     ones = graph.Pool("p", "x", "y", "avg", node.kernel, node.stride, node.dilation, node.padding)
-    nonzeros = reference.sum_pool((x != 0).sum(axis=-1, keepdims=True), ones).ravel()
-    taps = reference.sum_pool(np.ones_like(x[..., :1]), ones).ravel()
-    pes, filters = dut.dots[0].pes, len(node.weights)
+    nonzeros = reference.sum_pool((x != 0).sum(axis=-1), ones).ravel()
+    taps = reference.sum_pool(np.ones_like(x[..., 0]), ones).ravel()
+    pes, filters = dut.dots[0].pes, len(node.weights) // node.groups
     drains = [-(-min(pes, filters - first) // stage.out_ways) for first in range(0, filters, pes)]
     return [(n, t, d) for n, t in zip(nonzeros, taps) for d in drains]
 

@@ -8,10 +8,12 @@ from amaranth import Module, Shape, signed, unsigned
 from hypothesis import given
 from hypothesis import strategies as st
 
+import hdl.pool
 import hdl.reduce
 from cores import graph
 from hdl.pool import Pool
 from hdl.reduce import Reduce
+from hdl.requantize import Requantize
 from hdl.walk import Walk
 from hdl.window import default_slots
 from sim import reference
@@ -52,14 +54,15 @@ def requantization(walk, channels, activation, out, seed):
 
 
 def case_of(walk, channels, op, *, x=None, activation="u8", out="u8", density=0.5, frames=2, seed=0,
-            ways=1, slots=None, keep_zeros=False):
+            ways=1, slots=None, keep_zeros=False, counted=None):
     """A design, the beats of its input, and its expected output."""
     shape, low, high = ACTIVATIONS[activation]
     scale, options = None, {}
     if op == "avg":
-        scale = requantization(walk, channels, activation, out, seed)
+        scale = requantization(walk, channels if counted is None else walk.taps, activation, out,
+                               seed)
         options = {"multiplier": scale.multiplier, "shift": scale.shift, "low": int(scale.low),
-                   "high": int(scale.high), "out_shape": ACTIVATIONS[out][0]}
+                   "high": int(scale.high), "out_shape": ACTIVATIONS[out][0], "counted": counted}
     dut = Pool(shape, walk=walk, channels=channels, op=op, ways=ways, slots=slots,
                keep_zeros=keep_zeros, **options)
     if x is None:
@@ -67,7 +70,7 @@ def case_of(walk, channels, op, *, x=None, activation="u8", out="u8", density=0.
                        low, high, density)
     x = np.asarray(x, np.int32)
     node = graph.Pool("pool", "x", "y", op, walk.kernel, walk.stride, walk.dilation, walk.padding,
-                      scale)
+                      scale, counted)
     return dut, to_beats(x, ways, keep_zeros), reference.run_node(node, x)
 
 
@@ -201,6 +204,117 @@ def test_a_way_works_on_when_another_stands(op, walk):
     sink = Sink(dut.o.way[1], len(out[1]))
     run(dut, [Source(dut.i.way[1], beats[1])], [sink])
     assert len(sink.got) == len(out[1])
+
+
+# ---- Averages whose windows have different divisors ----------------------------------------------
+
+def counts(walk, counted):
+    """Counted taps of each output row and of each column."""
+    sides = zip(walk.axes(), counted[:2], counted[2:])
+    return [[sum(-before <= axis.coordinate(o, k) < axis.size + after for k in range(axis.taps))
+             for o in range(axis.outputs)] for axis, before, after in sides]
+
+
+@st.composite
+def counted_cases(draw):
+    """As ``cases``, but only walks whose windows all have a tap that counts."""
+    case = draw(cases(walks(taps=4, size=6, extra=3)))
+    walk = case["walk"]
+    counted = tuple(draw(st.sampled_from([0, n // 2, n])) for n in walk.padding)
+    if not min(map(min, counts(walk, counted))):
+        counted = walk.padding          # counts all taps
+    return case | {"op": "avg", "counted": counted}
+
+
+@given(case=counted_cases())
+@check(20)
+def test_counted(case):
+    check_pool(**case)
+
+
+BORDERS = {
+    "nothing counts": (Walk(4, 5, (3, 3), padding=PAD), (0, 0, 0, 0)),
+    "everything counts": (Walk(4, 5, (3, 3), padding=PAD), PAD),
+    "a ceiling's padding does not": (Walk(5, 6, (3, 3), (2, 2), padding=(1, 1, 2, 2)), PAD),
+    "rows only": (Walk(4, 3, (3, 1), padding=(1, 0, 1, 0)), (0, 0, 0, 0)),
+    "columns only": (Walk(3, 4, (1, 3), padding=(0, 1, 0, 1)), (0, 0, 0, 0)),
+    "unequal sides": (Walk(3, 3, (4, 4), padding=(3, 2, 1, 3)), (1, 0, 0, 3)),
+    "dilated": (Walk(4, 4, (2, 2), dilation=(2, 2), padding=(1, 1, 1, 1)), (0, 0, 0, 1)),
+    "one window, padded": (Walk(2, 2, (4, 4), padding=PAD), (0, 1, 0, 0)),
+    "one pixel": (Walk(1, 1, (3, 3), padding=PAD), (0, 0, 0, 0)),
+    "one pixel, several windows": (Walk(1, 1, (2, 2), padding=PAD), (0, 0, 0, 0)),
+}
+
+
+@pytest.mark.parametrize("channels, ways, p_in, p_out", [(1, 1, 1, 1), (3, 2, 0.5, 0.5)])
+@pytest.mark.parametrize("name", BORDERS)
+def test_borders(name, channels, ways, p_in, p_out):
+    walk, counted = BORDERS[name]
+    for density, keep_zeros in (0, False), (0.5, True), (1, False):
+        check_pool(walk, channels, "avg", counted=counted, ways=ways, density=density, out="s8",
+                   keep_zeros=keep_zeros, p_in=[p_in], p_out=[p_out])
+
+
+@pytest.mark.parametrize("activation", ["u16", "s17 full"])
+def test_counted_of_largest_magnitudes(activation):
+    _, low, high = ACTIVATIONS[activation]
+    for value in low, high:
+        check_pool(Walk(3, 3, (3, 3), padding=PAD), 2, "avg", x=of_value([value] * 2, 2, 3, 3),
+                   activation=activation, out="s17 full", counted=(0, 0, 0, 0))
+
+
+def test_average_of_equal_values():
+    """Divided by the taps that count, a map of one value stays what it is."""
+    walk = Walk(4, 4, (3, 3), padding=PAD)
+    dut = Pool(8, walk=walk, channels=2, op="avg", out_shape=8, low=0, high=255,
+               multiplier=[round(2**16 / n) for n in range(1, 10)], shift=[16] * 9,
+               counted=(0, 0, 0, 0))
+    x = of_value([200, 3], 2)
+    sinks = ports(Sink, dut.o.way, to_beats(x, 1), (1.0,))
+    run(dut, ports(Source, dut.i.way, to_beats(x, 1), (1.0,)), sinks)
+    compare(dut, sinks, x)
+
+
+def test_counted_takes_the_same_cycles():
+    walk = Walk(4, 4, (3, 3), padding=PAD)
+    ends = [frame_ends(*check_pool(walk, 3, "avg", frames=3, counted=counted, keep_zeros=True))
+            for counted in (None, PAD, (0, 0, 0, 0))]
+    assert ends[0] == ends[1] == ends[2]
+
+
+@pytest.mark.parametrize("cycles", [1, 60, 110])
+def test_reset_of_counted(cycles):
+    """The windows are counted from the first again."""
+    walk = Walk(4, 4, (3, 3), padding=PAD)
+    dut, beats, y = case_of(walk, 3, "avg", counted=(0, 0, 0, 0), ways=2, seed=cycles)
+    _, junk, _ = case_of(walk, 3, "avg", density=0.2, ways=2, seed=1)
+    sinks = ports(Sink, dut.o.way, to_beats(y, 2), (0.7,))
+    run_after_reset(dut, ports(Source, dut.i.way, junk, (1.0,)),
+                    ports(Source, dut.i.way, beats, (0.8,)), sinks, cycles=cycles)
+    compare(dut, sinks, y)
+
+
+@pytest.mark.parametrize("wrong", [([2, 3, 3], [2, 3, 3, 2]), ([2, 3, 2], [2, 3, 3]),
+                                   ([3, 2, 3], [3, 2, 2, 3])])
+def test_wrong_counts_are_found(wrong, monkeypatch):
+    walk = Walk(3, 4, (3, 3), padding=PAD)
+    assert counts(walk, (0, 0, 0, 0)) == [[2, 3, 2], [2, 3, 3, 2]]
+    monkeypatch.setattr(hdl.pool, "_counts", lambda walk, counted: wrong)
+    with pytest.raises(AssertionError):
+        check_pool(walk, 2, "avg", counted=(0, 0, 0, 0), density=1)
+
+
+def test_requantize_by_index():
+    """The entry is chosen by the payload, for all ways alike, and not by the channel."""
+    dut = Requantize(width=9, multiplier=[1, 2, 3], shift=[0, 0, 1], low=-256, high=255,
+                     shape=signed(9), ways=2, channels=5)
+    data = [{"sums": [2 * n + 2, -4 * n - 4], "last": n == 2, "index": index}
+            for index in (2, 0, 1, 2) for n in range(3)]
+    sums = np.array([2, -4, 4, -8, 6])
+    y = np.stack([sums * 3 // 2, sums, sums * 2, sums * 3 // 2])
+    sinks = ports(Sink, dut.o.way, to_beats(y, 2), (1.0, 0.5))
+    run(dut, [Source(dut.i, data, p=0.7)], sinks)
+    compare(dut, sinks, y)
 
 
 # ---- The engine alone ---------------------------------------------------------------------------
@@ -341,6 +455,8 @@ def test_banks_not_cleared_after_a_reset_are_found(monkeypatch):
 # ---- Bad parameters -----------------------------------------------------------------------------
 
 AVERAGE = dict(op="avg", out_shape=8, multiplier=[1] * 4, shift=[0] * 4, low=0, high=255)
+COUNTED = AVERAGE | dict(walk=Walk(6, 6, (3, 3), padding=PAD), multiplier=[1] * 9, shift=[0] * 9,
+                         counted=(0, 0, 0, 0))
 WRONG = [
     (dict(walk=(6, 6)), TypeError, r"^Walk must be a Walk, not \(6, 6\)$"),
     (dict(op="min"), ValueError, r"^Operation must be 'max' or 'avg', not 'min'$"),
@@ -363,6 +479,19 @@ WRONG = [
      r"^Shifts must be 4, one per channel, not of shape \(3,\)$"),
     (AVERAGE | dict(multiplier=1), ValueError,
      r"^Multipliers must be 4, one per channel, not of shape \(\)$"),
+    (dict(counted=PAD), ValueError,
+     r"^Counted padding must be given for an average only, not \(1, 1, 1, 1\)$"),
+    (COUNTED | dict(counted=(0, 0)), ValueError,
+     r"^Counted padding must be 4 integers, not \(0, 0\)$"),
+    (COUNTED | dict(counted=(0, 2, 0, 0)), ValueError,
+     r"^Counted padding must be from 0 to 1, not 2$"),
+    (COUNTED | dict(counted=(0, 0, 0, 0.5)), TypeError,
+     r"^Counted padding must be an integer, not 0\.5$"),
+    (COUNTED | dict(multiplier=[1] * 4), ValueError,
+     r"^Multipliers must be 9, one per counted tap, not of shape \(4,\)$"),
+    (COUNTED | dict(walk=Walk(2, 2, (1, 1), padding=PAD), multiplier=[1], shift=[0]), ValueError,
+     r"^Every window of an average must have a tap that counts, not lie outside the counted "
+     r"padding \(0, 0, 0, 0\)$"),
     (AVERAGE | dict(low=1), ValueError, r"^Lower bound must be from 0 to 0, not 1$"),
 ]
 

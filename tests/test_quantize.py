@@ -304,7 +304,8 @@ def test_real_networks(name, nodes, preprocessing, agreement, tmp_path):
     else:
         with np.load(FOLDER / "photos.npz") as file:
             edge = (256 - side) // 2
-            images = file["images"][:3, edge:edge + side, edge:edge + side]
+            # A network of few products is quick enough for all of them.
+            images = file["images"][:3 if side > 96 else None, edge:edge + side, edge:edge + side]
     network, found = compare(quantize(original, images, preprocessing), original, images,
                              preprocessing)
     assert len(network.nodes) == nodes

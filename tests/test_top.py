@@ -9,32 +9,42 @@ from cores.folding import Design, fold
 from cores.pixels import sample_bits, samples, stored
 from cores.profile import Profile
 from cores.stages import Engine, Folding
-from cores.top import Top
+from cores.top import Top, output_ports
 from sim import axi, harness, reference
 from test_axi import bus
 
 CONV = {"op": "conv", "filters": 4, "kernel": (3, 3), "padding": (1, 1, 1, 1)}
 
 
-def simulate(graph, frames, foldings=None, *, ways=1, keep_zeros=False, stalls=0.0, seed=0, raw=False):
-    """Frames of quantized outputs that the top makes of stored values or raw pixels, and its cycles."""
-    design = Design(ways, {node.name: (foldings or {}).get(node.name, Folding()) for node in graph.nodes}, 0.0)
-    engine = Engine(keep_zeros=keep_zeros)
-    top = Top(graph, design=design, stages=fold(graph, design, engine), keep_zeros=keep_zeros)
-    source, target = graph.tensors[graph.input], graph.tensors[graph.outputs[0]]
+def simulate(graph, frames, foldings=None, *, ways=1, keep_zeros=False, stalls=0.0, seed=0, raw=False,
+             design=None):
+    """Frames of quantized outputs that the top makes of stored values or raw pixels, and its cycles.
+
+    One array, or a list if the graph has several outputs.
+    """
+    if design is None:
+        design = Design(ways, {n.name: (foldings or {}).get(n.name, Folding()) for n in graph.nodes}, 0.0)
+    top = Top(graph, design=design, stages=fold(graph, design, Engine(keep_zeros=keep_zeros)),
+              keep_zeros=keep_zeros)
+    source, targets = graph.tensors[graph.input], [graph.tensors[name] for name in graph.outputs]
     data, last = axi.pack(frames if raw else samples(source, frames), 8 if raw else sample_bits(source))
     beats = [int(d) | int(l) << 64 for d, l in zip(data, last)]
-    sink = harness.Sink(bus(top.m_axis), len(frames) * axi.beats_per_frame(target), 1 - stalls)
-    result = harness.run(top, [harness.Source(bus(top.s_axis), beats, 1 - stalls)], [sink], seed=seed)
-    words = np.array([beat & (1 << 64) - 1 for beat in sink.got], np.uint64)
-    assert not any(beat >> 65 for beat in sink.got), "no frame is bad"
-    shape = (len(frames), *target.shape)
-    return axi.unpack(words, shape, sample_bits(target), target), result.cycles
+    sinks = [harness.Sink(bus(getattr(top, port)), len(frames) * axi.beats_per_frame(target), 1 - stalls)
+             for port, target in zip(output_ports(graph), targets)]
+    result = harness.run(top, [harness.Source(bus(top.s_axis), beats, 1 - stalls)], sinks, seed=seed)
+    outputs = []
+    for sink, target in zip(sinks, targets):
+        words = np.array([beat & (1 << 64) - 1 for beat in sink.got], np.uint64)
+        assert not any(beat >> 65 for beat in sink.got), "no frame is bad"
+        outputs.append(axi.unpack(words, (len(frames), *target.shape), sample_bits(target), target))
+    return outputs if len(outputs) > 1 else outputs[0], result.cycles
 
 
 def expected(graph, frames):
-    target = graph.tensors[graph.outputs[0]]
-    return samples(target, reference.run_outputs(graph, frames)[target.name])
+    """What :func:`simulate` must give."""
+    outputs = reference.run_outputs(graph, frames)
+    outputs = [samples(graph.tensors[name], values) for name, values in outputs.items()]
+    return outputs if len(outputs) > 1 else outputs[0]
 
 
 @pytest.mark.parametrize("bits, signed", [(4, False), (4, True), (8, False), (8, True), (16, False), (16, True)])
@@ -73,6 +83,15 @@ def test_shapes(layers, shape, foldings, ways):
     graph, frames = networks.chain(*layers, shape=shape, frames=4)
     got, _ = simulate(graph, frames, foldings, ways=ways, stalls=0.3)
     assert np.array_equal(got, expected(graph, frames))
+
+
+def test_several_outputs():
+    """One tensor that another layer reads too, and two ends."""
+    graph, frames = networks.chain(CONV, CONV, {**CONV, "source": "t0", "stride": (2, 2)}, shape=(4, 5, 2), frames=4)
+    graph = dataclasses.replace(graph, outputs=("t2", "t0", "t1"))
+    got, _ = simulate(graph, frames, {"conv1": Folding(pes=4)}, stalls=0.3)
+    for mine, wanted in zip(got, expected(graph, frames), strict=True):
+        assert np.array_equal(mine, wanted)
 
 
 SAME = {"op": "conv", "filters": 4, "padding": (1, 1, 1, 1)}

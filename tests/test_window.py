@@ -9,7 +9,7 @@ from amaranth.sim import Simulator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hdl.pitch import Pitch, lookup, times
+from hdl.pitch import Pitch, lookup, select, times
 from hdl.stepper import Stepper
 from hdl.walk import Walk
 from hdl.window import Window, default_slots
@@ -365,6 +365,13 @@ def test_lookup():
     tables = [[5], [0, 0, 1, 0], [3, 1, 4, 1, 5, 9, 2, 6], list(range(256))]
     for n, found in enumerate(evaluate(
             lambda m, index: [lookup(m, index, t, name=f"t{k}") for k, t in enumerate(tables)])):
+        assert all(value == table[n] for value, table in zip(found, tables) if n < len(table))
+
+
+def test_select():
+    tables = [[5], [6, 1], [3, 1, 4, 1, 5, 9, 2, 6], [*range(100, 200)]]
+    for n, found in enumerate(evaluate(
+            lambda m, index: [select([Const(v, 8) for v in t], index) for t in tables])):
         assert all(value == table[n] for value, table in zip(found, tables) if n < len(table))
 
 

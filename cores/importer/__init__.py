@@ -11,15 +11,23 @@ from cores.errors import UserError
 from cores.graph import Graph
 from cores.importer import (  # noqa: F401  (importing fills the registry)
     add,
+    affine,
     clamp,
+    concat,
     constant,
     conv,
     dense,
     host,
+    pad,
+    pointwise,
     pool,
     qdq,
+    quant,
+    resize,
     shape,
+    slice,
 )
+from cores.importer.expand import expand
 from cores.importer.reader import (
     HOST_KEY,
     check_format,
@@ -30,14 +38,14 @@ from cores.importer.reader import (
     read,
 )
 from cores.importer.registry import Node, State
-from cores.importer.values import Host, Input, Quantized, Real
+from cores.importer.values import Host, Input, Quantized
 from cores.validate import validate
 
-__all__ = ["load"]
+__all__ = ["layouts", "load"]
 
 
 def load(model, *, name=None):
-    """Import a quantized (QDQ) ONNX file.
+    """Import a quantized ONNX file: QDQ, QLinear operators, or QONNX.
 
     Maps become height x width x channels, and a value that ``Flatten`` makes keeps the shape of
     its map. Tensors are named after the real-valued ONNX tensor that they hold, nodes after
@@ -60,6 +68,23 @@ def load(model, *, name=None):
     UserError
         If the file cannot be read or holds what is not supported.
     """
+    graph, state = _imported(model, name)
+    return graph, state.notes
+
+
+def layouts(model):
+    """How the ONNX values that tensors are named after hold their maps.
+
+    Returns
+    -------
+    {tensor's name: layout}
+        See :mod:`cores.importer.layout`. A tensor that is no value of the file has none.
+    """
+    graph, state = _imported(model, None)
+    return {name: state.values[name].layout for name in graph.tensors if name in state.values}
+
+
+def _imported(model, name):
     if isinstance(model, onnx.ModelProto):
         name = name or model.graph.name or "network"
         given, model = model, onnx.ModelProto()
@@ -69,6 +94,7 @@ def load(model, *, name=None):
         name = name or Path(model).stem
         model = read(Path(model))
     check_format(model)
+    model = expand(model)
     state = State(values=constants(model))
     state.notes += [line for entry in model.metadata_props if entry.key == HOST_KEY
                     for line in entry.value.splitlines()]
@@ -79,24 +105,37 @@ def load(model, *, name=None):
         for output, value in zip(proto.output, results if isinstance(results, tuple)
                                  else (results,)):
             state.values[output] = value
-    outputs = tuple(dict.fromkeys(_output(o.name, state) for o in model.graph.output))
+    outputs = tuple(dict.fromkeys(name for o in model.graph.output
+                                  for name in _output(o.name, state)))
     if not outputs:
         raise UserError("Model has no output; mark the last layer's")
-    graph = Graph(name, state.input.name, outputs, state.tensors, tuple(state.nodes))
+    graph = Graph(name, state.input.name, outputs, *_needed(state, outputs))
     try:
         validate(graph)
     except ValueError as error:
         raise UserError(str(error)) from error
-    return graph, state.notes
+    return graph, state
+
+
+def _needed(state, outputs):
+    """The tensors and nodes that an output needs: tables that went into others are left out."""
+    needed, nodes = {state.input.name, *outputs}, []
+    for node in reversed(state.nodes):
+        if node.output in needed:
+            nodes.append(node)
+            needed.update(node.inputs)
+    return {n: t for n, t in state.tensors.items() if n in needed}, tuple(reversed(nodes))
 
 
 def _output(name, state):
-    """The tensor's name for an ONNX output."""
+    """The names of the tensors for an ONNX output."""
     value = state.values.get(name)
-    if isinstance(value, (Real, Quantized, Host)):
-        if value.tensor.name != state.input.name:
-            return value.tensor.name
-        raise UserError(f"Output {name!r} is the input itself: there is nothing to build")
+    if isinstance(value, (Quantized, Host)):
+        tensors = value.tensors if isinstance(value, Host) else (value.tensor,)
+        if state.input not in tensors:
+            return [tensor.name for tensor in tensors]
+        raise UserError(getattr(value, "reason", "") or
+                        f"Output {name!r} is the input itself: there is nothing to build")
     if isinstance(value, Input) or value is None:
         raise UserError(f"Output {name!r} is made by no supported node; check the model")
     raise UserError(f"Output {name!r} is not quantized; add a QuantizeLinear and a "

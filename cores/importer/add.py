@@ -1,5 +1,7 @@
-"""Add: the sum of two stored tensors."""
+"""Add: the sum of two stored tensors, or of one and a constant."""
 from cores.graph import Add
+from cores.importer.affine import combined
+from cores.importer.layout import dimensions
 from cores.importer.registry import operator
 from cores.importer.values import Sums
 from cores.quantization import add_scales
@@ -7,9 +9,16 @@ from cores.quantization import add_scales
 
 @operator("Add")
 def add(node, state):
+    """Two tensors of one shape, rounded once; a constant, a number or one per channel"""
+    value = combined(node, state)
+    return _sum(node, state) if value is None else value
+
+
+def _sum(node, state):
     first, second = (node.activation(index) for index in (0, 1))
-    if (first.flat, first.tensor.shape) != (second.flat, second.tensor.shape):
-        node.refuse(f"operands must have one shape, not {_shown(first)} and {_shown(second)}; "
+    if (first.layout, first.shape) != (second.layout, second.shape):
+        node.refuse(f"operands must have one shape, not {dimensions(first.layout, first.shape)} "
+                    f"and {dimensions(second.layout, second.shape)}; "
                     "an operand that is broadcast is not supported")
     a, b = first.tensor, second.tensor
 
@@ -18,10 +27,4 @@ def add(node, state):
         return Add(state.unique(node.name), a.name, b.name, made.name, multipliers, shift,
                    made.zero_point, low, high)
 
-    return Sums(node, make, a.shape, first.flat)
-
-
-def _shown(value):
-    """A tensor's shape as the file has it."""
-    height, width, channels = value.tensor.shape
-    return (1, height * width * channels) if value.flat else (1, channels, height, width)
+    return Sums(node, make, a.shape, first.layout)

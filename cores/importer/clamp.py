@@ -1,17 +1,20 @@
-"""Relu and Clip: clamp bounds of the node before them."""
+"""Relu and Clip: clamp bounds of the node before them, or a function by table."""
 import numpy as np
 
+from cores.importer.pointwise import applied, function_of
 from cores.importer.registry import operator
 from cores.importer.values import Real, Sums, Weights, stored_bound
 
 
 @operator("Relu")
 def relu(node, state):
-    return _clamp(node, 0.0, np.inf)
+    """Part of the layer before it, or a table"""
+    return _clamp(node, state, 0.0, np.inf)
 
 
 @operator("Clip")
 def clip(node, state):
+    """Part of the layer before it, or a table; bounds as inputs or attributes"""
     def bound(index, default):
         value = node.value(index)
         if isinstance(value, Weights):
@@ -22,10 +25,10 @@ def clip(node, state):
             node.refuse(f"bound {node.proto.input[index]!r} must be one constant number")
         return float(value.reshape(()))
 
-    return _clamp(node, bound(1, -np.inf), bound(2, np.inf))
+    return _clamp(node, state, bound(1, -np.inf), bound(2, np.inf))
 
 
-def _clamp(node, low, high):
+def _clamp(node, state, low, high):
     value = node.value(0)
     if isinstance(value, Sums):
         return value.clamped(low, high)
@@ -34,6 +37,5 @@ def _clamp(node, low, high):
         # The stored range may lie within the bounds already.
         if (stored_bound(low, tensor), stored_bound(high, tensor)) == (tensor.low, tensor.high):
             return value
-        node.refuse(f"stands behind the quantization of {tensor.name!r}, which keeps values "
-                    "beyond its bounds; put it before the QuantizeLinear")
-    node.refuse(f"input {node.proto.input[0]!r} must be what a layer computed")
+    return applied(node, function_of(node, state),
+                   lambda x: np.minimum(np.maximum(x, np.float32(low)), np.float32(high)))

@@ -7,6 +7,7 @@ from cores.importer.registry import operator
 
 @operator("Constant")
 def constant(node, state):
+    """Numbers: value, value_float, value_floats, value_int, value_ints."""
     tensor = node.attribute("value")
     if tensor is not None:
         return array(tensor)

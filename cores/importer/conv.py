@@ -2,9 +2,10 @@
 import numpy as np
 
 from cores.graph import Conv
+from cores.importer.layout import whole
 from cores.importer.registry import operator
 from cores.importer.values import Sums, Weights
-from cores.importer.window import fitting_size, read_window
+from cores.importer.window import fitting_size, in_plane, read_window, spatial
 from cores.quantization import requantized_conv
 
 __all__ = ["layer_sums", "weights_of"]
@@ -17,8 +18,8 @@ def weights_of(node, index, rank, axis):
         node.refuse(f"weights {node.proto.input[index]!r} must be quantized constants; quantize "
                     "the weights too")
     if weights.values.ndim != rank or not weights.values.size:
-        node.refuse(f"weights must have {rank} dimensions, not shape {weights.values.shape}; only "
-                    "two-dimensional convolutions and plain matrices are supported")
+        node.refuse(f"weights must have {rank} dimensions, not shape {weights.values.shape}; as "
+                    "many as the input has, or two for a matrix")
     if weights.scale.ndim and weights.axis != axis:
         node.refuse(f"weights are quantized along axis {weights.axis}, must be along {axis}, that "
                     "of the output channels")
@@ -47,7 +48,7 @@ def _bias_of(node, filters, unit):
     return values / unit
 
 
-def layer_sums(node, state, source, weights, scale, *, flat, op, **window):
+def layer_sums(node, state, source, weights, scale, *, layout, op, **window):
     """The Sums of a convolution with ``weights`` (F, kernel height, kernel width, C)."""
     tensor = source.tensor
     unit = tensor.scale * scale
@@ -57,31 +58,36 @@ def layer_sums(node, state, source, weights, scale, *, flat, op, **window):
     def build(name, output, integers, rounded, requantization):
         return Conv(name, tensor.name, output, integers, rounded, requantization, op=op, **window)
 
-    def make(made, low, high):
+    def make(made, low, high, factor, offset):
+        # The requantizer multiplies by what is positive: a sign goes to the weights.
+        gain = np.where(factor == 0, 1, np.abs(factor)) * unit
+        sign = np.sign(factor).astype(np.int64)
         return build(state.unique(node.name), made.name, *requantized_conv(
-            weights, bias, unit / made.scale, low, high,
-            input_low=tensor.low, input_high=tensor.high))
+            weights * sign[:, None, None, None], bias * sign + offset / gain, gain / made.scale,
+            low, high, input_low=tensor.low, input_high=tensor.high))
 
     size = fitting_size(node, build("", "", weights, bias, None), tensor)
-    return Sums(node, make, (*size, len(weights)), flat)
+    neutral = np.ones(len(weights)), np.zeros(len(weights))
+    return Sums(node, make, (*size, len(weights)), layout, affine=neutral)
 
 
 @operator("Conv")
 def conv(node, state):
+    """One and two dimensions; strides, dilations, pads, auto_pad, any group."""
     source = node.map()
-    weights, scale = weights_of(node, 1, rank=4, axis=0)
-    channels, groups = source.tensor.channels, node.attribute("group", 1)
+    weights, scale = weights_of(node, 1, rank=2 + len(spatial(source)), axis=0)
+    filters, channels, groups = len(weights), source.tensor.channels, node.attribute("group", 1)
     if groups < 1 or weights.shape[1] * groups != channels:
         grouped = f" in each of {groups} groups" if groups != 1 else ""
         node.refuse(f"weights have {weights.shape[1]} channels{grouped}, the input has {channels}; "
                     "check the model")
-    if groups > 1 and not groups == channels == len(weights):
-        node.refuse(f"group {groups} with {channels} channels and {len(weights)} filters is not "
-                    "supported; use one group, or depthwise: as many groups and filters as "
-                    "channels")
-    window = read_window(node, source.tensor, kernel=weights.shape[2:])
+    if filters % groups:
+        node.refuse(f"group {groups} does not divide {filters} filters; check the model")
+    window = read_window(node, source, kernel=weights.shape[2:])
     kernel = window.pop("kernel")
-    if kernel != weights.shape[2:]:
+    if kernel != in_plane(source, weights.shape[2:], 1):
         node.refuse(f"kernel_shape {kernel} must be that of the weights, {weights.shape[2:]}")
-    return layer_sums(node, state, source, weights.transpose(0, 2, 3, 1), scale, flat=False,
-                      op="conv" if groups == 1 else "depthwise", groups=groups, **window)
+    op = "conv" if groups == 1 else "depthwise" if groups == channels == filters else "grouped"
+    weights = weights.reshape(filters, -1, *kernel).transpose(0, 2, 3, 1)
+    return layer_sums(node, state, source, weights, scale, op=op, groups=groups,
+                      layout=whole(source.layout, source.shape), **window)

@@ -5,9 +5,22 @@ import numpy as np
 import onnx
 
 from cores.graph import Tensor
+from cores.importer.pointwise import MAX_BITS, function_of, tabulated
+from cores.importer.pool import averaged
 from cores.importer.reader import numpy_type
 from cores.importer.registry import operator
-from cores.importer.values import Host, Input, Quantized, Real, Sums, Weights, stored_bound
+from cores.importer.values import (
+    Host,
+    Input,
+    Pointwise,
+    Quantized,
+    Real,
+    Sums,
+    Weights,
+    stored_bound,
+)
+
+__all__ = ["rounded"]
 
 RANGES = {"uint4": (0, 15), "int4": (-8, 7), "uint8": (0, 255), "int8": (-128, 127),
           "uint16": (0, 65535), "int16": (-32768, 32767)}
@@ -49,6 +62,7 @@ def _tensor(name, shape, scale, zero, low, high):
 
 @operator("QuantizeLinear")
 def quantize(node, state):
+    """4, 8 or 16 bits, signed or not, any zero point; activations per tensor."""
     value = node.value(0)
     scale, zero, dtype, axis = _parameters(node)
     if dtype is None:
@@ -60,21 +74,31 @@ def quantize(node, state):
         return _quantize_constant(node, value, scale, zero, dtype, axis)
     if isinstance(value, Host):
         return value
-    low, high = _activation_type(node, scale, dtype)
-    name = node.proto.input[0]
+    return rounded(node, state, scale, zero, *_activation_type(node, scale, dtype))
+
+
+def rounded(node, state, scale, zero, low, high):
+    """The first input, an activation, as integers from ``low`` to ``high``: a Quantized."""
+    value, name = node.value(0), node.proto.input[0]
     if isinstance(value, Input):
         tensor = _tensor(value.name, value.shape, scale, zero, low, high)
-        return Quantized(_graph_input(node, state, tensor), value.flat)
+        return Quantized(_graph_input(node, state, tensor), value.layout)
     if isinstance(value, Real):
         tensor = value.tensor
         same = (float(scale), int(zero)) == (tensor.scale, tensor.zero_point)
-        if not (same and low - zero <= tensor.low and tensor.high <= high - zero):
-            node.refuse(f"scale or zero point differs from that of {tensor.name!r}, which it "
-                        "reads; give pooling and shape operators one scale at input and output")
-        return Quantized(tensor, value.flat)
-    if isinstance(value, Sums):
+        if same and low - zero <= tensor.low and tensor.high <= high - zero:
+            return Quantized(tensor, value.layout)
+        # From the one scale to the other: a table, or an average of single pixels.
+        value = (function_of(node, state) if tensor.bits <= MAX_BITS else
+                 averaged(node, state, value, layout=value.layout, kernel=(1, 1)))
+    if isinstance(value, Pointwise):
         tensor = _tensor(name, value.shape, scale, zero, low, high)
-        return Quantized(_round(node, state, value, tensor), value.flat)
+        return Quantized(tabulated(node, state, value, tensor), value.layout)
+    if isinstance(value, Sums):
+        if name in state.tensors and not value.made:        # the reals of a stored tensor
+            name = node.proto.output[0]
+        tensor = _tensor(name, value.shape, scale, zero, low, high)
+        return Quantized(_round(node, state, value, tensor), value.layout)
     node.refuse(f"input {name!r} must be a real activation")
 
 
@@ -119,7 +143,7 @@ def _round(node, state, sums, tensor):
     low, high = stored_bound(sums.minimum, tensor), stored_bound(sums.maximum, tensor)
     made = replace(tensor, low=min(low, 0), high=max(high, 0))
     try:
-        state.add(sums.make(made, low, high), made)
+        state.add(sums.make(made, low, high, *(sums.affine or ())), made)
     except ValueError as error:
         sums.node.refuse(f"{error}; check the scales around it")
     sums.made[tensor] = made
@@ -128,6 +152,7 @@ def _round(node, state, sums, tensor):
 
 @operator("DequantizeLinear")
 def dequantize(node, state):
+    """Integers of 4, 8 or 16 bits, biases of 32; weights per tensor or per output channel."""
     value = node.value(0)
     scale, zero, _, axis = _parameters(node)
     if isinstance(value, Host):
@@ -142,11 +167,11 @@ def dequantize(node, state):
     if isinstance(value, Input):
         low, high = _activation_type(node, scale, value.dtype)
         tensor = _tensor(value.name, value.shape, scale, zero, low, high)
-        return Real(_graph_input(node, state, tensor), value.flat)
+        return Real(_graph_input(node, state, tensor), value.layout)
     if isinstance(value, Real) or not isinstance(value, Quantized):
         node.refuse(f"input {node.proto.input[0]!r} must be quantized")
     tensor = value.tensor
     if scale.ndim or (float(scale), int(zero)) != (tensor.scale, tensor.zero_point):
         node.refuse("scale or zero point differs from the QuantizeLinear before it; "
                     "give both the same")
-    return Real(tensor, value.flat)
+    return Real(tensor, value.layout)

@@ -4,13 +4,20 @@ import onnx
 import onnx.version_converter
 
 from cores.errors import UserError
+from cores.importer.layout import FIRST, LAST
 from cores.importer.values import Input
 
-__all__ = ["HOST_KEY", "OPSET", "array", "read", "checked", "converted", "is_quantized",
+__all__ = ["HOST_KEY", "OPSET", "QONNX", "array", "read", "checked", "converted", "is_quantized",
            "check_format", "constants", "graph_input", "numpy_type"]
 
 OPSET, OLDEST = 17, 7           # what models are converted to, and the first that can be
 HOST_KEY = "skipstone.host"     # metadata of a model: what was cut off its end
+QONNX = ("qonnx.custom_op.general", "onnx.brevitas")       # domains of its operators
+_REFUSED = {
+    "BipolarQuant": "values of -1 and 1 are not supported; train with a Quant of 2 bits or more",
+    "Trunc": "truncation is not supported; train with a Quant, which rounds, in its place",
+    "FloatQuant": "minifloats are not supported; train with a Quant to integers",
+}
 _QUANTIZE = "quantize it with onnxruntime's quantize_static, quant_format=QuantFormat.QDQ"
 
 
@@ -32,6 +39,9 @@ def checked(model, path):
     """``model``, stripped of what its nodes don't need, if it is valid ONNX."""
     if not model.graph.node:
         raise UserError(f"{path}: holds no ONNX graph with nodes; export the model again")
+    if not model.graph.output:
+        raise UserError(f"{path}: has no output; mark the last layer's")
+    _check_order(model.graph, path)
     # The checker wants shapes that onnxruntime can do without, and so can we.
     del model.graph.value_info[:]
     for output in model.graph.output:
@@ -44,6 +54,21 @@ def checked(model, path):
     return model
 
 
+def _check_order(graph, path):
+    """Refuse a node that reads what is not made before it."""
+    known = {"", *(value.name for value in (*graph.input, *graph.initializer)),
+             *(tensor.values.name for tensor in graph.sparse_initializer)}
+    for node in graph.node:
+        for name in node.input:
+            if name not in known:
+                later = any(name in other.output for other in graph.node)
+                why = "is made only after it: a cycle, or nodes out of order" if later else \
+                    "nothing makes"
+                raise UserError(f"{path}: {node.op_type} node {node.name or node.output[0]!r} reads "
+                                f"{name!r}, which {why}; export the model again")
+        known.update(node.output)
+
+
 def _first_line(error):
     return (str(error).splitlines() or [type(error).__name__])[0]
 
@@ -54,6 +79,10 @@ def converted(model, oldest=13):
     Quantization per channel came with opset 13.
     """
     version = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+    newest = onnx.defs.onnx_opset_version()
+    if version > newest:
+        raise UserError(f"Model has opset {version}, at most {newest} is known; export it with opset "
+                        f"{OPSET}")
     if version >= oldest:
         return model
     if version < OLDEST:
@@ -67,21 +96,23 @@ def converted(model, oldest=13):
 
 def is_quantized(model):
     """Whether the file says how its values are rounded to integers."""
-    return any(node.op_type in ("QuantizeLinear", "DequantizeLinear")
-               or node.op_type.startswith("QLinear") or node.op_type.endswith("Integer")
-               or node.domain.startswith("qonnx") for node in model.graph.node)
+    return any(node.op_type in ("QuantizeLinear", "DequantizeLinear", "QGemm")
+               or node.op_type.startswith(("QLinear", "DynamicQuantize"))
+               or node.op_type.endswith("Integer") or node.domain in QONNX
+               for node in model.graph.node)
 
 
 def check_format(model):
     """Refuse ways of quantization that the importer does not read."""
-    operators = {node.op_type for node in model.graph.node}
-    integer = sorted(o for o in operators if o.startswith("QLinear") or o.endswith("Integer"))
-    if integer:
-        raise UserError(f"Model has the operator {integer[0]}, which is not supported yet; "
-                        f"{_QUANTIZE}")
     if not is_quantized(model):
         raise UserError("Model is not quantized, and quantization needs pictures to calibrate by; "
                         f"give them with --calib, or {_QUANTIZE}")
+    for node in model.graph.node:
+        where = f"{node.op_type} node {node.name or node.output[0]!r}: "
+        if node.op_type.endswith("Integer") or node.op_type.startswith("DynamicQuantize"):
+            raise UserError(f"{where}quantization at run time is not supported; {_QUANTIZE}")
+        if node.domain in QONNX and node.op_type in _REFUSED:
+            raise UserError(f"{where}{_REFUSED[node.op_type]}")
 
 
 def constants(model):
@@ -111,19 +142,39 @@ def graph_input(model):
     where = f"Input {name!r} "
     shown = [d.dim_param or d.dim_value or "?" for d in kind.shape.dim]
     sizes = [d.dim_value for d in kind.shape.dim]
-    if len(sizes) not in (2, 4):
-        raise UserError(f"{where}must be (N, C, H, W) or (N, K), not {shown}; only "
-                        "two-dimensional convolutions are supported")
+    if len(sizes) not in FIRST:
+        raise UserError(f"{where}must be (N, C, H, W), (N, C, L) or (N, K), not {shown}; only "
+                        "convolutions of one or two dimensions are supported")
     if min(sizes[1:]) < 1:
         raise UserError(f"{where}has dynamic sizes {shown}; fix all but the batch with "
                         "onnxruntime.tools.make_dynamic_shape_fixed")
     if sizes[0] not in (0, 1):
         raise UserError(f"{where}has a batch of {sizes[0]}; export the model with a batch of 1")
-    shape = (1, 1, sizes[1]) if len(sizes) == 2 else (*sizes[2:], sizes[1])
+    layout = (LAST if _channels_last(model, name, sizes) else FIRST)[len(sizes)]
+    shape = tuple(dict(zip(layout, sizes)).get(axis, 1) for axis in "HWC")
     dtype = numpy_type(kind.elem_type)
     if dtype is None:
         raise UserError(f"{where}has no type that ONNX knows ({kind.elem_type}); export it again")
-    return name, Input(name, shape, len(sizes) == 2, dtype)
+    return name, Input(name, shape, layout, dtype)
+
+
+def _channels_last(model, name, sizes):
+    """Whether the first that a network does to its input is to move the last dimension forward."""
+    readers = [node for node in model.graph.node if name in node.input[:1]]
+    if len(sizes) == 2 or not readers:
+        return False
+    for node in readers:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear", "Quant",
+                            "IntQuant", "Identity", "Unsqueeze"):
+            if not _channels_last(model, node.output[0], sizes):
+                return False
+        elif node.op_type == "Transpose":
+            order = [a for attribute in node.attribute for a in attribute.ints]
+            if len(order) < 3 or order[1] != len(order) - 1:
+                return False
+        elif node.op_type != "Reshape" or sizes[-1] != 1 or max(sizes[1:2]) == 1:
+            return False        # one channel is moved by a Reshape just as well
+    return True
 
 
 def numpy_type(code):

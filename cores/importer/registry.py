@@ -11,11 +11,15 @@ import numpy as np
 import onnx
 
 from cores.errors import UserError
-from cores.importer.values import Input, Real, Sums, Weights
+from cores.importer.layout import WINDOWED, dimensions, whole
+from cores.importer.reader import QONNX
+from cores.importer.values import Host, Input, Pointwise, Real, Sums, Weights
 
 __all__ = ["OPERATORS", "Node", "State", "operator"]
 
 OPERATORS = {}
+_DOMAINS = {"QuantizeLinear": ("", "ai.onnx", "com.microsoft"),
+            "DequantizeLinear": ("", "ai.onnx", "com.microsoft"), "Quant": QONNX, "IntQuant": QONNX}
 
 
 def operator(*names, ignore_attributes=False):
@@ -61,8 +65,7 @@ class Node:
         self.proto, self._state = proto, state
         self.op = proto.op_type
         self.name = proto.name or f"{proto.op_type}{index}"
-        self.domains = ("", "ai.onnx") + (
-            ("com.microsoft",) if self.op in ("QuantizeLinear", "DequantizeLinear") else ())
+        self.domains = _DOMAINS.get(self.op, ("", "ai.onnx"))
         self._attributes = {a.name: a for a in proto.attribute}
         self._read = set()
 
@@ -122,13 +125,21 @@ class Node:
                         "check the model")
         return None if value is None else value.tolist()
 
+    def dimension(self, axis, rank):
+        """``axis``, which may count from the end, as one from 0."""
+        if not -rank <= axis < rank:
+            self.refuse(f"axis {axis} does not fit {rank} dimensions; check the model")
+        return axis % rank
+
     def activation(self, index=0):
         """An input that must be a stored tensor."""
         value = self.value(index)
         if isinstance(value, Real):
             return value
         name = self.proto.input[index]
-        if isinstance(value, (Sums, Input)):
+        if isinstance(value, Host) and value.reason:
+            raise UserError(value.reason)
+        if isinstance(value, (Sums, Pointwise, Input)):
             self.refuse(f"input {name!r} is not quantized; put a QuantizeLinear and a "
                         "DequantizeLinear before this node")
         if isinstance(value, (np.ndarray, Weights)):
@@ -137,8 +148,10 @@ class Node:
         self.refuse(f"input {name!r} is not an activation of the network; cut the model before it")
 
     def map(self):
-        """The first input, which must be a stored (1, C, H, W) tensor."""
+        """The first input, which must be a stored (1, C, H, W) or (1, C, L) tensor."""
         value = self.activation()
-        if value.flat:
-            self.refuse("input must be two-dimensional maps (1, C, H, W), not (1, K)")
+        if whole(value.layout, value.shape) not in WINDOWED:
+            order = " in this order" if len(value.layout) in (3, 4) else ""
+            self.refuse("input must be maps (1, C, H, W) or (1, C, L), not "
+                        f"{dimensions(value.layout, value.shape)}{order}")
         return value

@@ -1,13 +1,16 @@
-"""Operators that move no data: reshaping to (1, K), Identity, Dropout."""
+"""Operators that move no data: they only name the dimensions of a map differently."""
 import math
 from dataclasses import replace
 
+from cores.importer.host import left_to_host
+from cores.importer.layout import dimensions, regrouped
 from cores.importer.registry import operator
-from cores.importer.values import Host, Input, Quantized, Sums
+from cores.importer.values import Host, Quantized, Weights
 
 
 @operator("Identity", "Dropout", ignore_attributes=True)
 def same(node, state):
+    """One output."""
     value = node.value(0)
     if len([o for o in node.proto.output if o]) > 1:
         node.refuse("its second output is not supported; remove what reads it")
@@ -16,55 +19,98 @@ def same(node, state):
 
 @operator("Flatten")
 def flatten(node, state):
-    value = node.value(0)
+    """What keeps each of channels, height and width whole; behind the last layer, anything."""
     axis = node.attribute("axis", 1)
-    if isinstance(value, Host):
-        return value
-    _require(node, value)
-    rank = 2 if value.flat else 4
-    if axis % rank != 1:
-        node.refuse(f"axis {axis} is not supported; only 1, which keeps the batch")
-    return replace(value, flat=True)
+
+    def sizes(old):
+        split = len(old) if axis == len(old) else node.dimension(axis, len(old))
+        return math.prod(old[:split]), math.prod(old[split:])
+
+    return _reshaped(node, state, sizes, f"axis {axis}")
 
 
 @operator("Reshape")
 def reshape(node, state):
-    value = node.value(0)
-    if isinstance(value, Host):
-        node.attribute("allowzero")
-        return value
-    sizes = node.integers(1)
+    """What keeps each of channels, height and width whole; behind the last layer, anything."""
+    wanted = node.integers(1)
     node.expect("allowzero", 0, "use sizes that are not 0")
-    _require(node, value)
-    height, width, channels = _shape(value)
-    old = (1, height * width * channels) if value.flat else (1, channels, height, width)
-    new = [old[i] if s == 0 and i < len(old) else s for i, s in enumerate(sizes)]
-    if new.count(-1) == 1:
-        known = -math.prod(new)
-        new[new.index(-1)] = math.prod(old) // known if known else 0
-    if new == [1, math.prod(old)]:
-        return replace(value, flat=True)
-    if new == [1, channels, height, width]:
-        return replace(value, flat=False)
-    node.refuse(f"shape {sizes} of maps {old} is not supported; only (1, K)")
+
+    def sizes(old):
+        new = [old[i] if s == 0 and i < len(old) else s for i, s in enumerate(wanted)]
+        if new.count(-1) == 1:
+            known = -math.prod(new)
+            new[new.index(-1)] = math.prod(old) // known if known else 0
+        return new
+
+    return _reshaped(node, state, sizes, f"shape {wanted}")
+
+
+def _axes(node):
+    axes = node.integers(1)
+    return node.attribute("axes") if axes is None else axes
 
 
 @operator("Squeeze")
 def squeeze(node, state):
+    """Any dimensions of size 1."""
+    axes = _axes(node)
+
+    def sizes(old):
+        gone = ([i for i, s in enumerate(old) if s == 1] if axes is None
+                else [node.dimension(a, len(old)) for a in axes])
+        return [s for i, s in enumerate(old) if i not in gone]
+
+    return _reshaped(node, state, sizes, f"axes {axes}")
+
+
+@operator("Unsqueeze")
+def unsqueeze(node, state):
+    """Any dimensions."""
+    axes = _axes(node) or []
+
+    def sizes(old):
+        left, rank = iter(old), len(old) + len(axes)
+        new = [node.dimension(a, rank) for a in axes]
+        return [1 if i in new else next(left) for i in range(rank)]
+
+    return _reshaped(node, state, sizes, f"axes {axes}")
+
+
+@operator("Transpose")
+def transpose(node, state):
+    """Any order, as long as layers with windows read (N, C, H, W) or (N, C, L)."""
+    value, order = node.value(0), node.attribute("perm")
+    if isinstance(value, Host):
+        return left_to_host(node, state, value)
+    if isinstance(value, Weights):
+        order = list(range(value.values.ndim))[::-1] if order is None else order
+        return replace(value, values=value.values.transpose(order), axis=order.index(value.axis))
+    layout = None if isinstance(value, Weights) else _require(node, value).layout
+    rank = value.values.ndim if layout is None else len(layout)
+    order = list(range(rank))[::-1] if order is None else order
+    if sorted(order) != list(range(rank)):
+        node.refuse(f"perm {order} does not fit {rank} dimensions; check the model")
+    if layout is None:
+        return replace(value, values=value.values.transpose(order), axis=order.index(value.axis))
+    return replace(value, layout=tuple(layout[i] for i in order))
+
+
+def _reshaped(node, state, sizes, shown):
+    """The first input with the dimensions that ``sizes`` makes of its old ones."""
     value = node.value(0)
     if isinstance(value, Host):
-        return value
-    _require(node, value)
-    axes = sorted(a % 4 for a in node.integers(1) or ())
-    if value.flat or _shape(value)[:2] != (1, 1) or axes != [2, 3]:
-        node.refuse(f"axes {axes} is not supported; only [2, 3] of 1 x 1 maps")
-    return replace(value, flat=True)
-
-
-def _shape(value):
-    return value.tensor.shape if isinstance(value, Quantized) else value.shape
+        return left_to_host(node, state, value)
+    old = dimensions(_require(node, value).layout, value.shape)
+    layout = regrouped(value.layout, value.shape, sizes(old))
+    if layout is not None:
+        return replace(value, layout=layout)
+    message = f"{shown} of {old} is not supported; only what keeps each of C, H and W whole"
+    if isinstance(value, Quantized):
+        return left_to_host(node, state, value, reason=message)
+    node.refuse(message)
 
 
 def _require(node, value):
-    if not isinstance(value, (Quantized, Sums, Input)):
+    if not hasattr(value, "layout"):
         node.refuse(f"input {node.proto.input[0]!r} must be an activation of the network")
+    return value

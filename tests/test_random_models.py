@@ -1,0 +1,63 @@
+"""Random networks the whole way: onnxruntime, the integer reference and the hardware agree."""
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cores.agreement import compare
+from cores.constant_channels import without_constant_channels
+from cores.folding import allocate
+from cores.importer import load
+from cores.pixels import stored
+from cores.preprocessing import Preprocessing, attach
+from cores.profile import Profile
+from cores.quantize import quantize
+from cores.stages import Engine
+from cores.validate import validate
+from random_models import OPERATIONS, random_model
+from sim import reference
+from test_top import expected, simulate
+
+def opened(operations, seed):
+    """The quantized file of a random network, its integer graph and pictures."""
+    model = random_model(operations, seed)
+    shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
+    images = np.random.default_rng(seed).integers(0, 256, (6, *shape[2:], shape[1]), np.uint8)
+    preprocessing = Preprocessing(scale=(1 / 64,) * shape[1])
+    quantized = quantize(model, images, preprocessing)
+    network, _ = load(quantized)
+    return quantized, attach(network, preprocessing), images, preprocessing
+
+
+drawn = given(st.lists(st.sampled_from(sorted(OPERATIONS)), min_size=2, max_size=7),
+              st.integers(0, 1 << 16))
+
+
+@drawn
+@settings(deadline=None, derandomize=True, max_examples=60)
+def test_reference(operations, seed):
+    quantized, network, images, preprocessing = opened(operations, seed)
+    for name, agreement in compare(
+            quantized, None, images, preprocessing)[1].tensors.items():
+        assert not agreement.exceeded, name
+    smaller, _ = without_constant_channels(network)
+    validate(smaller)
+    frames = stored(network, images)
+    wanted = reference.run_outputs(network, frames)
+    for name, values in reference.run_outputs(smaller, frames).items():
+        np.testing.assert_array_equal(values, wanted[name])
+
+
+@drawn
+@settings(deadline=None, derandomize=True, max_examples=12)
+def test_hardware(operations, seed):
+    _, network, images, _ = opened(operations, seed)
+    network, _ = without_constant_channels(network)
+    frames, engine = stored(network, images), Engine()
+    profile = Profile(network, frames, keep_zeros=False)
+    least = allocate(network, profile, engine, cycles=1e9)
+    spent = sum(f.multipliers for f in least.foldings.values())
+    design = allocate(network, profile, engine, multipliers=2 * spent + seed % 16)
+    got, _ = simulate(network, images[:3], design=design, stalls=0.2, seed=seed, raw=True)
+    wanted = expected(network, frames[:3])
+    for mine, theirs in zip(*([x] if isinstance(x, np.ndarray) else x for x in (got, wanted)), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
