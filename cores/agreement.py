@@ -3,13 +3,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cores.importer import load
+from cores.equalise import scales_of
+from cores.importer import layouts, load
 from cores.pixels import stored
 from cores.preprocessing import Preprocessing, attach
 from cores.second_opinion import FloatTensors, StoredTensors
 from sim import reference
 
-__all__ = ["SHARE", "Agreement", "Comparison", "compare"]
+__all__ = ["SHARE", "Agreement", "Comparison", "compare", "measure"]
 
 SHARE = 0.001       # of a tensor's values that may differ
 
@@ -49,15 +50,63 @@ class Agreement:
 
 @dataclass
 class Comparison:
-    """What :func:`compare` found: agreement by tensor, and the outputs of both, by name."""
+    """What was found: agreement by tensor, and the outputs of both, by name."""
     tensors: dict
-    outputs: dict               # arrays (N, height, width, channels), of reals
+    outputs: dict               # arrays (height, width, channels) of reals, one a picture
     expected: dict
 
     def answers(self, name):
         """Largest channel of each picture, the reference's and what it is held against."""
-        return tuple(side[name].reshape(len(side[name]), -1).argmax(1)
+        return tuple(np.array([values.argmax() for values in side[name]])
                      for side in (self.outputs, self.expected))
+
+    def weigh(self, network, frames, wanted):
+        """Count a picture in: what :func:`sim.reference.run` made of it, and ``{name: reals}``."""
+        reals = {name: frames[name][0] * network.tensors[name].scale for name in network.tensors}
+        for name, value in wanted.items():
+            self.tensors[name].weigh(reals[name], value)
+        for side, values in (self.outputs, reals), (self.expected, wanted):
+            for name in network.outputs:
+                if name in values:
+                    side.setdefault(name, []).append(values[name])
+
+
+class _Floats(FloatTensors):
+    """Reals of a float network, scaled as those of the quantized one if that was equalised."""
+
+    def __init__(self, quantized, original, network, order):
+        super().__init__(original, network, order)
+        self._scales = scales_of(quantized)
+
+    def run(self, real):
+        return {name: values / self._scales[name] if name in self._scales else values
+                for name, values in super().run(real).items()}
+
+
+def measure(network, quantized, original, images, preprocessing, *, each=iter):
+    """Hold the integer network, run alone, against the float network.
+
+    Parameters
+    ----------
+    network : Graph
+        What :func:`~cores.preprocessing.attach` made of the quantized file's.
+    quantized, original : onnx.ModelProto
+    images : uint8 array (N, height, width, channels)
+    preprocessing : Preprocessing
+    each : callable
+        Wraps the sequence of pictures, to show progress.
+
+    Returns
+    -------
+    Comparison
+        Without a count of differences operator by operator.
+    """
+    floats = _Floats(quantized, original, network, layouts(quantized))
+    found = Comparison({name: Agreement(False) for name in network.tensors}, {}, {})
+    for image in each(images):
+        found.weigh(network, reference.run(network, stored(network, image[None])),
+                    floats.run(preprocessing.apply(image[None])[0]))
+    return found
 
 
 def compare(quantized, original, images, preprocessing, *, name=None, each=iter):
@@ -82,10 +131,11 @@ def compare(quantized, original, images, preprocessing, *, name=None, each=iter)
         preprocessing = preprocessing or Preprocessing()
     runs = attach(network, preprocessing) if preprocessing else network
     reverse = preprocessing is not None and preprocessing.order == "bgr"
-    theirs = StoredTensors(quantized, network)
-    floats = FloatTensors(original, network) if original is not None else None
+    order = layouts(quantized)
+    theirs = StoredTensors(quantized, network, order)
+    floats = _Floats(quantized, original, network, order) if original is not None else None
     tensors = {name: Agreement(_limited(network, name)) for name in network.tensors}
-    outputs, expected = ({name: [] for name in network.outputs} for _ in range(2))
+    found = Comparison(tensors, {}, {})
     for image in each(images):
         pixels = stored(runs, image[None])
         in_order = pixels[0][..., ::-1] if reverse else pixels[0]
@@ -96,18 +146,10 @@ def compare(quantized, original, images, preprocessing, *, name=None, each=iter)
         for node in network.nodes:
             inputs = [values[name][None] for name in node.inputs]
             tensors[node.output].count(reference.run_node(node, *inputs)[0], values[node.output])
-        free = reference.run(runs, pixels)
-        reals = {name: free[name][0] * network.tensors[name].scale for name in network.tensors}
-        wanted = floats.run(real) if floats is not None else {
-            name: values[name] * network.tensors[name].scale for name in network.outputs}
-        for name, value in wanted.items():
-            tensors[name].weigh(reals[name], value)
-        for name in network.outputs:
-            outputs[name].append(reals[name])
-            expected[name].append(wanted.get(
-                name, values[name] * network.tensors[name].scale))
-    return network, Comparison(tensors, *({name: np.stack(v) for name, v in side.items()}
-                                          for side in (outputs, expected)))
+        reals = {name: values[name] * network.tensors[name].scale for name in network.outputs}
+        found.weigh(network, reference.run(runs, pixels),
+                    reals if floats is None else {**reals, **floats.run(real)})
+    return network, found
 
 
 def _limited(network, name):

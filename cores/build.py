@@ -10,15 +10,18 @@ from pathlib import Path
 import numpy as np
 
 from cores import bundled, cli
+from cores.agreement import measure
+from cores.constant_channels import without_constant_channels
 from cores.emit import ROM_MODULE, FilePlatform, verilog
 from cores.errors import UserError
 from cores.folding import allocate, fold
 from cores.importer import load
-from cores.opening import add_options, open_onnx, preprocessing_of
+from cores.opening import add_options, open_onnx, preprocessing_of, quantization_of
 from cores.output import OutputFolder
 from cores.pixels import samples, stored
 from cores.preprocessing import Preprocessing, attach
 from cores.profile import Profile
+from cores.quality import advice, enough, quality, summary
 from cores.report import report, table
 from cores.stages import Engine
 from cores.top import Top, output_arrays
@@ -69,13 +72,22 @@ def build(args):
     folder = OutputFolder(args.out or Path("build", args.board))
     clock = args.clock or target.clock_mhz
     with console.status("importing") as status:
-        network, notes, preprocessing = open_model(args.model, args.calib, preprocessing_of(args))
+        options = quantization_of(args)
+        network, notes, preprocessing, *models = opened(
+            args.model, args.calib, preprocessing_of(args), **options)
         images, labels = open_images(args, network)
+        if models[1] is not None:
+            status.update("measuring the quantization")
+            quantization = quality(network, measure(
+                network, *models, images[:enough(network)], preprocessing), options)
+        else:
+            quantization = None
         engine = Engine(keep_zeros=args.engine == "dense", family=target.mac)
 
         status.update("choosing the folding")
-        profile = Profile(network, stored(network, images[:PROFILED]), keep_zeros=engine.keep_zeros)
-        design = allocate(network, profile, engine, **budget_of(args, target, clock))
+        whole, budget = network, budget_of(args, target, clock)
+        network, removed = without_constant_channels(whole)
+        profile, design = folded(network, images, engine, budget)
         stages = fold(network, design, engine)
 
         status.update("writing Verilog")
@@ -97,16 +109,23 @@ def build(args):
             golden["labels"] = labels[:GOLDEN]
         folder.add("golden.npz", npz(golden))
 
-    figures = report(network, design, engine, profile, board=args.board, clock_mhz=clock)
+    figures = report(network, design, engine, profile, board=args.board, clock_mhz=clock, whole=whole)
+    if removed:
+        figures["constant_channels"] = {
+            "removed": sum(removed.values()), "of": sum(t.channels for t in whole.tensors.values()),
+            "macs_per_frame_built": sum(reference.macs(network).values()),
+            "cycles_per_frame_if_kept": round(folded(whole, images, engine, budget)[1].cycles_per_frame)}
+    figures["quantization"] = quantization
     folder.add("report.json", json.dumps(figures, indent=2) + "\n")
     plain, arrays = network.to_arrays()
     folder.add("network.npz", npz(arrays))
     manifest = {
         "skipstone": own_version(), "board": args.board, "clock_mhz": clock, "engine": args.engine,
         "family": engine.family, "model": Path(args.model).name,
-        "preprocessing": preprocessing and asdict(preprocessing),
+        "preprocessing": preprocessing and asdict(preprocessing), "quantization": quantization,
         "budget": {name: getattr(args, name) for name in ("dsp", "multipliers", "fps")},
         "multipliers": figures["multipliers"], "dsp": figures["dsp"],
+        "macs_per_frame": figures["macs_per_frame"],
         "cycles_per_frame": figures["cycles_per_frame"],
         "input_ways": design.ways,
         "folding": {name: asdict(folding) for name, folding in design.foldings.items()},
@@ -116,6 +135,13 @@ def build(args):
     folder.save()
 
     console.print(table(figures, network))
+    if removed:
+        console.print("removed {removed} of {of} channels, constant or unread; kept, a frame would take "
+                      "{cycles_per_frame_if_kept:,} cycles".format(**figures["constant_channels"]),
+                      highlight=False, soft_wrap=True)
+    if quantization:
+        for line in filter(None, (summary(quantization), advice(quantization))):
+            console.print(line, highlight=False, soft_wrap=True)
     for note in notes:
         console.print(f"left to the host: {note}", highlight=False)
     console.print(f"wrote {folder.path}; next, prove it bit-exact in simulation:\n"
@@ -123,16 +149,27 @@ def build(args):
                   highlight=False, soft_wrap=True)
 
 
+def folded(network, images, engine, budget):
+    """Profile and folding of a network."""
+    profile = Profile(network, stored(network, images[:PROFILED]), keep_zeros=engine.keep_zeros)
+    return profile, allocate(network, profile, engine, **budget)
+
+
 def open_model(model, calibration=None, preprocessing=None):
     """The integer graph of a bundled name or an ONNX file, notes for the host, the preprocessing."""
+    return opened(model, calibration, preprocessing)[:3]
+
+
+def opened(model, calibration=None, preprocessing=None, **quantization):
+    """The same, and the quantized and the float model: None if the file has none."""
     path = bundled.MODEL if model == bundled.NAME else existing(model)
-    quantized, original = open_onnx(path, calibration, preprocessing)
+    quantized, original = open_onnx(path, calibration, preprocessing, **quantization)
     network, notes = load(quantized, name=path.stem)
     if preprocessing is None and original is not None:
         preprocessing = Preprocessing()     # as it was quantized
     if preprocessing is not None:
         network = attach(network, preprocessing)
-    return network, notes, preprocessing
+    return network, notes, preprocessing, quantized, original
 
 
 def existing(model):

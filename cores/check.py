@@ -14,7 +14,14 @@ from rich.table import Table
 from cores import bundled, cli
 from cores.agreement import compare
 from cores.errors import UserError
-from cores.opening import add_options, input_shape, open_onnx, preprocessing_of
+from cores.opening import (
+    add_options,
+    input_shape,
+    open_onnx,
+    preprocessing_of,
+    quantization_of,
+)
+from cores.quality import advice, quality
 from sim import pictures
 
 EXAMPLE = "python -m cores.check net.onnx --images PICTURES --mean 124,116,104 --scale 1/58"
@@ -40,6 +47,7 @@ def main(argv=None):
 def check(args):
     """Compare and print; returns 1 if a limit is exceeded."""
     console, preprocessing = cli.console(), preprocessing_of(args)
+    options = quantization_of(args)
     name = Path(args.model).stem
     with console.status("importing"):
         if args.model == bundled.NAME:
@@ -48,7 +56,7 @@ def check(args):
             raise UserError("Pictures to compare with are needed; give them with --images")
         else:
             model, source = args.model, args.images
-        quantized, original = open_onnx(model, source, preprocessing)
+        quantized, original = open_onnx(model, source, preprocessing, **options)
         images, labels, _ = pictures.load(source, *input_shape(original or quantized))
     images = images[:args.frames]
     network, found = compare(
@@ -62,6 +70,9 @@ def check(args):
             ours, theirs = ((side == labels[:len(images)]).mean() for side in found.answers(name))
             console.print(f"  right by the labels: {ours:.1%}, {against} {theirs:.1%}",
                           highlight=False)
+    tip = original is not None and advice(quality(network, found, options))
+    if tip:
+        console.print(tip, highlight=False, soft_wrap=True)
     exceeded = [name for name, tensor in found.tensors.items() if tensor.exceeded]
     if exceeded:
         console.print(f"limits exceeded: {', '.join(exceeded)}", style="red", highlight=False)

@@ -22,6 +22,7 @@ class Design:
     clock_mhz: float
     multipliers: int
     dsp: int
+    macs_per_frame: int             # of the network before channels were removed
     cycles_per_frame: float
     stage_multipliers: dict
 
@@ -58,7 +59,8 @@ def open_design(folder):
         counts = {node.name: multipliers(node, Folding(**manifest["folding"][node.name]))
                   for node in network.nodes}
         return Design(folder, network, manifest["family"], manifest["clock_mhz"],
-                      manifest["multipliers"], manifest["dsp"], manifest["cycles_per_frame"], counts)
+                      manifest["multipliers"], manifest["dsp"], manifest["macs_per_frame"],
+                      manifest["cycles_per_frame"], counts)
     except FileNotFoundError as error:
         raise UserError(f"{str(folder)!r} is no built design: {Path(error.filename).name} is missing; "
                         "make one with python -m cores.build") from error

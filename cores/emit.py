@@ -1,9 +1,11 @@
-"""From an elaboratable to Verilog, with its read-only memories in files of their own."""
+"""From an elaboratable to Verilog, with its memories as instances: their contents are not in the text."""
 import contextlib
 import gc
+import hashlib
 import tempfile
 from pathlib import Path
 
+from amaranth import ClockSignal, Instance, Module, Shape
 from amaranth.back import rtlil
 from amaranth.hdl._ir import PortDirection
 from amaranth.lib.wiring import In
@@ -32,28 +34,71 @@ module skipstone_rom #(
     always @(posedge clk)
         if (en) data <= words[address];
 endmodule
+
+// Memory of zeros at first, with a port for writing and one for reading: one cycle of latency, and
+// the old word if it is written in the same cycle.
+module skipstone_ram #(
+    parameter WIDTH = 8,
+    parameter DEPTH = 2,
+    parameter ADDRESS = DEPTH > 2 ? $clog2(DEPTH) : 1
+) (
+    input  wire               clk,
+    input  wire               write,
+    input  wire [ADDRESS-1:0] write_address,
+    input  wire [WIDTH-1:0]   write_data,
+    input  wire               read,
+    input  wire [ADDRESS-1:0] read_address,
+    output reg  [WIDTH-1:0]   read_data
+);
+    reg [WIDTH-1:0] words [0:DEPTH-1];
+    integer n;
+    initial for (n = 0; n < DEPTH; n = n + 1) words[n] = 0;
+    always @(posedge clk) begin
+        if (write) words[write_address] <= write_data;
+        if (read) read_data <= words[read_address];
+    end
+endmodule
 """
 
 
 class FilePlatform:
-    """Takes the contents of read-only memories, so that elaboration never carries them.
+    """Makes instances of memories, so that a design's text never carries their contents.
+
+    A conversion to Verilog takes time and text for every word: of a network's weights, and of the
+    zeros in its queues and rings of lines.
 
     Attributes
     ----------
     files : dict of str to str
-        Text of each file by its name, for ``$readmemh``.
+        Text of each file by its name, for ``$readmemh``. Names are made of the contents: a stage on
+        its own reads the files of the whole design.
     """
 
-    def __init__(self, prefix="rom"):
-        self._prefix = prefix
+    def __init__(self):
         self.files = {}
 
     def rom_file(self, words, width):
         """Keep ``words`` of ``width`` bits; return the name of their file."""
-        name = f"{self._prefix}_{len(self.files)}.hex"
-        digits = -(-width // 4)
-        self.files[name] = "".join(f"{word:0{digits}x}\n" for word in words)
+        text = f"%0{-(-width // 4)}x\n" * len(words) % tuple(words)
+        name = f"rom_{hashlib.sha256(text.encode()).hexdigest()[:12]}.hex"
+        self.files[name] = text
         return name
+
+    def get_memory(self, memory):
+        """Implement a memory of Amaranth's library, which calls this."""
+        plain = (len(memory.read_ports) == len(memory.write_ports) == 1 and memory.depth > 1
+                 and not memory.attrs and all(word in (0, None) for word in memory.init))
+        if plain:
+            (read,), (write,) = memory.read_ports, memory.write_ports
+            plain = read.domain == write.domain and not read.transparent_for and len(write.en) == 1
+        if not plain:
+            return memory.elaborate(None)
+        m = Module()
+        m.submodules.ram = Instance(
+            "skipstone_ram", p_WIDTH=Shape.cast(memory.shape).width, p_DEPTH=memory.depth,
+            i_clk=ClockSignal(read.domain), i_write=write.en, i_write_address=write.addr,
+            i_write_data=write.data, i_read=read.en, i_read_address=read.addr, o_read_data=read.data)
+        return m
 
 
 def verilog(component, *, name, platform=None, ports=None):

@@ -1,4 +1,5 @@
 """Float networks cleaned up, so that the quantizer and the importer meet few forms of them."""
+import re
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def prepare(path):
     model = converted(read(Path(path)), OPSET)
     _check_numbers(model)
     _fix_batch(model)
-    graph_input(model)      # refuses what sizes it cannot have
+    _check_input(model)
     _strip_tail(model)
     metadata = list(model.metadata_props)
     try:
@@ -50,10 +51,66 @@ def prepare(path):
                         f"({type(error).__name__}: {str(error).splitlines()[:1]})") from error
     del model.metadata_props[:]
     model.metadata_props.extend(metadata)
+    if not model.graph.node or not model.graph.input:
+        raise UserError(f"{path}: its outputs don't depend on its input; check the model")
     for index, node in enumerate(model.graph.node):
         node.name = node.name or f"{node.op_type}{index}"
+    _check_numbers(model)       # again, with the constants that were nodes
+    _check_control_flow(model)
+    for index, node in enumerate(model.graph.node):
         Node(node, index, State({})).function()
+    _check_shapes(model)
     return model
+
+
+def _check_input(model):
+    value = graph_input(model)[1]       # refuses what sizes it cannot have
+    if value.dtype != np.float32:
+        raise UserError(f"Input {value.name!r} is of {value.dtype.name}, must be of float32; export "
+                        "the model so")
+
+
+def _check_control_flow(model):
+    """Refuse what is left of it after folding: the conditions depend on the picture."""
+    for node in model.graph.node:
+        if any(a.type == onnx.AttributeProto.GRAPH for a in node.attribute):
+            raise UserError(f"{node.op_type} node {node.name!r}: control flow is not supported; "
+                            "export the model with fixed branches and loops unrolled")
+
+
+def _check_shapes(model):
+    """Refuse, with the node's name, what onnxruntime would fail on."""
+    for output in model.graph.output:
+        if not output.type.tensor_type.shape.dim:       # unknown, no scalar
+            output.type.tensor_type.ClearField("shape")
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
+    except Exception as error:          # onnx's own have no public base
+        where = re.search(r"op_type: ?(\w+), node name: ?(.+?)\): (?:\[\w+\] )?(.+)", str(error))
+        op, name, text = where.groups() if where else ("Some", "", str(error).splitlines()[0])
+        raise UserError(f"{op} node {name!r}: {text.strip()}; check the model") from error
+    sizes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in (
+        *inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output)}
+    sizes.update((tensor.name, list(tensor.dims)) for tensor in model.graph.initializer)
+    for node in model.graph.node:
+        if node.op_type == "Conv":
+            _check_conv(node, sizes)
+
+
+def _check_conv(node, sizes):
+    """What ONNX's shape inference leaves unsaid."""
+    source, weights, *bias = (sizes.get(name) for name in node.input)
+    groups = next((a.i for a in node.attribute if a.name == "group"), 1)
+    where = f"Conv node {node.name!r}: "
+    if source and weights and source[1] != weights[1] * groups:
+        raise UserError(f"{where}weights have {weights[1]} channels in each of {groups} groups, the "
+                        f"input has {source[1]}; check the model")
+    if weights and any(bias) and bias[0] != weights[:1]:
+        raise UserError(f"{where}bias must have {weights[0]} values, not shape {bias[0]}; check the "
+                        "model")
+    if min(sizes.get(node.output[0]) or [1]) < 1:
+        raise UserError(f"{where}kernel {weights[2:]} does not fit the map of {source[2:]}; check "
+                        "the input's size")
 
 
 def _check_numbers(model):
@@ -77,21 +134,34 @@ def _fix_batch(model):
             sizes[0].dim_value = 1
 
 
+def _tail(name, makers):
+    """What makes a tensor and can be left to the host, and the tensors that the host reads then.
+
+    Each node comes with those that it needs. Of a detector's heads, even the Concat is a tail.
+    """
+    node = makers.get(name)
+    joins = node is not None and node.op_type == "Concat" and all(
+        source in makers and makers[source].op_type in _STRIPPED for source in node.input)
+    if node is None or not (joins or node.op_type in _STRIPPED):
+        return [], [name]
+    parts = [_tail(source, makers) for source in (node.input if joins else node.input[:1])]
+    names = list(dict.fromkeys(name for _, read in parts for name in read))
+    return [(node, names), *(pair for tail, _ in parts for pair in tail)], names
+
+
 def _strip_tail(model):
     """Make what the host's operators read the outputs, and say so in the metadata."""
     graph = model.graph
     makers = {name: node for node in graph.node for name in node.output}
     outputs, notes = {}, {}
     for output in graph.output:
-        name, tail = output.name, []
-        while name in makers and makers[name].op_type in _STRIPPED:
-            tail.append(makers[name])
-            name = makers[name].input[0]
-        for node in tail:
+        tail, names = _tail(output.name, makers)
+        for node, needed in tail:
             notes[node.output[0]] = (f"{node.op_type} node {node.name or node.output[0]!r} is left "
-                                     f"to the host, which reads {name!r}")
-        kept = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-        outputs[name] = kept if tail else output
+                                     f"to the host, which reads {' and '.join(map(repr, needed))}")
+        for name in names:
+            kept = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+            outputs[name] = kept if tail else output
     del graph.output[:]
     graph.output.extend(outputs.values())
     if notes:

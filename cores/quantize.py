@@ -1,22 +1,33 @@
 """Quantization of float networks, by onnxruntime's static quantizer."""
+import contextlib
+import io
 import logging
 import tempfile
 from pathlib import Path
 
 import onnx
 
+from cores.bias_correction import correct_biases
+from cores.channels import file_input
+from cores.equalise import equalise
 from cores.errors import UserError
+from cores.fusion import POINTWISE, fuse
+from cores.importer.reader import is_quantized
 from cores.prepare import prepare
+from cores.sensitivity import most_harmful, named
+from cores.tie_concats import tie_concats
 
-__all__ = ["quantize"]
+__all__ = ["METHODS", "quantize"]
+
+# Names of onnxruntime's methods to choose a range by what the pictures reach.
+METHODS = {"minmax": "MinMax", "percentile": "Percentile", "entropy": "Entropy"}
 
 _SUFFIX = "_QuantizeLinear_Input"       # of what onnxruntime puts before an output's QuantizeLinear
 
 
-def quantize(model, images, preprocessing, *, bits=8):
+def quantize(model, images, preprocessing, *, bits=8, method="minmax", equalised=False, bits16=(),
+             bias_correction=True):
     """Quantize a float network: unsigned activations per tensor, 8-bit weights per channel.
-
-    The range of each activation is what the pictures reach.
 
     Parameters
     ----------
@@ -27,6 +38,15 @@ def quantize(model, images, preprocessing, *, bits=8):
     preprocessing : Preprocessing
     bits : 8 or 16
         Width of the activations.
+    method : one of METHODS
+        How the range of an activation follows from what the pictures reach.
+    equalised : bool
+        Whether to scale channels first, see :func:`cores.equalise.equalise`.
+    bits16 : int or sequence of str
+        Activations that have 16 bits though the others have 8: so many, those that disturb the
+        outputs most, or the named ones (or those of the named nodes).
+    bias_correction : bool
+        See :func:`cores.bias_correction.correct_biases`.
 
     Returns
     -------
@@ -38,16 +58,36 @@ def quantize(model, images, preprocessing, *, bits=8):
     UserError
         If the file cannot be read, holds what is not supported, or cannot be quantized.
     """
+    if not isinstance(model, onnx.ModelProto):
+        model = prepare(model)
+    if bits not in (8, 16):
+        raise UserError(f"Activations must have 8 or 16 bits, not {bits!r}")
+    if method not in METHODS:
+        raise UserError(f"Calibration method must be one of {', '.join(METHODS)}, not {method!r}")
+    if bits16 and bits == 16:
+        raise UserError("All activations have 16 bits with --bits 16; leave --bits16 out")
+    if equalised:
+        model = equalise(model, images, preprocessing)
+    result = _static(model, images, preprocessing, bits, method)
+    if bits16:
+        wide = (most_harmful(bits16, result, model, images, preprocessing)
+                if isinstance(bits16, int) else named(bits16, result, model))
+        result = _static(model, images, preprocessing, bits, method, wide)
+    if bias_correction:
+        correct_biases(result, model, images, preprocessing)
+    return result
+
+
+def _static(model, images, preprocessing, bits, method, wide=()):
+    """onnxruntime's quantizer, with 16 bits for the activations in ``wide``."""
     # Late: it takes a second, and a network that is quantized already does without.
     from onnxruntime import quantization as ort
 
-    if not isinstance(model, onnx.ModelProto):
-        model = prepare(model)
     kinds = {8: ort.QuantType.QUInt8, 16: ort.QuantType.QUInt16}
-    if bits not in kinds:
-        raise UserError(f"Activations must have 8 or 16 bits, not {bits!r}")
-    source = model.graph.input[0]
-    shape = tuple(d.dim_value for d in source.type.tensor_type.shape.dim)
+    # One picture at a time: the histograms of all activations of all pictures need gigabytes.
+    # And a Slice or a Pad of the input is quantized, too.
+    extra = {"CalibStridedMinMax": 1, "ForceQuantizeNoInputCheck": True,
+             "TensorQuantOverrides": {name: [{"quant_type": kinds[16]}] for name in wide}}
     logger = logging.getLogger()
     with tempfile.TemporaryDirectory(prefix="skipstone-") as folder:
         given, path = Path(folder, "float.onnx"), Path(folder, "quantized.onnx")
@@ -55,10 +95,15 @@ def quantize(model, images, preprocessing, *, bits=8):
         level = logger.level
         logger.setLevel(logging.ERROR)      # it advises to do what prepare did
         try:
-            ort.quantize_static(
-                given, path, _reader(ort, source.name, shape, images, preprocessing),
-                quant_format=ort.QuantFormat.QDQ, per_channel=True,
-                activation_type=kinds[bits], weight_type=ort.QuantType.QInt8)
+            with contextlib.redirect_stdout(io.StringIO()):
+                ort.quantize_static(
+                    given, path, _reader(ort, model, images, preprocessing),
+                    quant_format=ort.QuantFormat.QDQ, per_channel=True,
+                    activation_type=kinds[bits], weight_type=ort.QuantType.QInt8,
+                    calibrate_method=getattr(ort.CalibrationMethod, METHODS[method]),
+                    op_types_to_quantize=[*ort.registry.QLinearOpsRegistry,
+                                          *ort.registry.QDQRegistry, *POINTWISE, "ReduceMean"],
+                    extra_options=extra)
         except UserError:
             raise
         except Exception as error:          # onnxruntime's own have no public base
@@ -68,23 +113,33 @@ def quantize(model, images, preprocessing, *, bits=8):
         finally:
             logger.setLevel(level)
         result = onnx.load(path)
+    if not is_quantized(result):
+        raise UserError("Model has no layer to quantize; it needs a convolution or a matrix product")
     del result.metadata_props[:]
     result.metadata_props.extend(model.metadata_props)
     _restore_names(result.graph)
+    fuse(result.graph, model.graph)
+    tie_concats(result.graph, model.graph)
     return result
 
 
-def _reader(ort, name, shape, images, preprocessing):
+def _reader(ort, model, images, preprocessing):
     """What onnxruntime asks for the pictures, one after the other."""
     class Reader(ort.CalibrationDataReader):
         def __init__(self):
-            self._index = -1
+            self.set_range(0, len(images))
+
+        def __len__(self):
+            return len(images)
+
+        def set_range(self, start_index, end_index):
+            self._indices = iter(range(start_index, end_index))
 
         def get_next(self):
-            self._index += 1
-            if self._index >= len(images):
+            index = next(self._indices, None)
+            if index is None:
                 return None
-            return {name: preprocessing.apply(images[self._index:][:1]).reshape(shape)}
+            return {model.graph.input[0].name: file_input(model, images[index], preprocessing)}
 
     return Reader()
 

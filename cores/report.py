@@ -13,9 +13,13 @@ ORIGINS = {"lut": "synthesised", "ff": "synthesised", "bram36": "synthesised",
            "fmax_mhz": "synthesised"}     # null until synthesis fills them
 
 
-def report(network, design, engine, profile, *, board, clock_mhz):
-    """Figures of a design, modelled from the profile; those only synthesis knows are null."""
-    macs = reference.macs(network)
+def report(network, design, engine, profile, *, board, clock_mhz, whole=None):
+    """Figures of a design, modelled from the profile; those only synthesis knows are null.
+
+    ``whole`` is the network before channels were removed, if any were: products are counted as it
+    has them.
+    """
+    macs = reference.macs(whole or network)
     cycles = design.cycles_per_frame
     rows = []
     for node in network.nodes:

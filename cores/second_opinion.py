@@ -2,20 +2,33 @@
 import numpy as np
 import onnx
 
-__all__ = ["FloatTensors", "StoredTensors"]
+from cores.importer.expand import expand
+from cores.importer.layout import to_file, to_map
+from cores.importer.quant import as_qdq
+from sim import reference
+
+__all__ = ["FloatTensors", "Session", "StoredTensors"]
 
 
-class _Session:
-    """onnxruntime on ``model`` with ``names`` for outputs, at its default optimisation."""
+class Session:
+    """onnxruntime on ``model`` with ``names`` for outputs, at its default optimisation.
 
-    def __init__(self, model, names):
+    Their types are those that they have in ``typed``.
+    """
+
+    def __init__(self, model, names, typed):
         import onnxruntime  # late: only networks that are checked need it
 
         exposed = onnx.ModelProto()
         exposed.CopyFrom(model)
         kinds = {output.name: output for output in model.graph.output}
-        inferred = onnx.shape_inference.infer_shapes(model)
+        inferred = onnx.shape_inference.infer_shapes(typed)
         kinds.update({value.name: value for value in inferred.graph.value_info})
+        # Inference knows no QuantizeLinear of com.microsoft.
+        types = {tensor.name: tensor.data_type for tensor in typed.graph.initializer}
+        kinds.update({node.output[0]: onnx.helper.make_tensor_value_info(
+            node.output[0], types[node.input[2]], None) for node in typed.graph.node
+            if node.op_type == "QuantizeLinear" and types.keys() & node.input[2:3]})
         del exposed.graph.output[:]
         unknown = onnx.TensorProto.FLOAT, None
         exposed.graph.output.extend(
@@ -31,6 +44,8 @@ class _Session:
 
     def run(self, x):
         """{name: array} for an input, shaped and typed as the file wants it."""
+        if not self.names:      # onnxruntime refuses to compute nothing
+            return {}
         kind = self._input.type.tensor_type
         shape = [d.dim_value for d in kind.shape.dim]
         dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
@@ -46,18 +61,25 @@ class StoredTensors:
     model : onnx.ModelProto
     network : Graph
         What the importer made of ``model``.
+    layouts : dict
+        See :func:`cores.importer.layouts`.
     """
 
-    def __init__(self, model, network):
-        self._tensors = network.tensors
-        self._integers = {node.input[0]: node.output[0] for node in model.graph.node
-                          if node.op_type == "QuantizeLinear"}
+    def __init__(self, model, network, layouts):
+        self._network, self._layouts = network, layouts
+        self._tensors = {n: t for n, t in network.tensors.items() if n in layouts}
+        model, stored = as_qdq(model)
+        expanded = expand(model)    # names the reals; it is the file itself that runs
+        # A tensor named after the integers was quantized from reals that have other integers too.
+        self._integers = {**{node.input[0]: node.output[0] for node in expanded.graph.node
+                             if node.op_type == "QuantizeLinear"
+                             and node.output[0] not in network.tensors}, **stored}
         self._source = network.tensors[network.input]
         kind = next(i for i in model.graph.input if i.name == network.input).type.tensor_type
         self._takes_integers = kind.elem_type != onnx.TensorProto.FLOAT
-        exposed = [self._integers.get(name, name) for name in network.tensors
+        exposed = [self._integers.get(name, name) for name in self._tensors
                    if not (self._takes_integers and name == network.input)]
-        self._session = _Session(model, list(dict.fromkeys(exposed)))
+        self._session = Session(model, list(dict.fromkeys(exposed)), expanded)
 
     def run(self, stored, real):
         """Stored values {tensor's name: int32 array (height, width, channels)} for one picture.
@@ -69,38 +91,38 @@ class StoredTensors:
         real : float32 array (channels, height, width)
             The same as a file with a float input reads it.
         """
-        if self._takes_integers:
-            given = stored.transpose(2, 0, 1) + self._source.zero_point
-        else:
-            given = real
-        found = self._session.run(given)
+        given = (stored + self._source.zero_point if self._takes_integers
+                 else real.transpose(1, 2, 0))
+        found = self._session.run(to_file(given, self._layouts[self._source.name]))
         values = {self._source.name: stored.astype(np.int32)} if self._takes_integers else {}
         for name, tensor in self._tensors.items():
             if name not in values:
-                values[name] = _map(self._stored(found, tensor), tensor)
+                values[name] = to_map(self._stored(found, tensor), self._layouts[name],
+                                      tensor.shape)
+        for node in self._network.nodes:
+            if node.output not in values:       # no value of the file: a step of ours
+                values[node.output] = reference.run_node(node, *(values[n] for n in node.inputs))
         return values
 
     def _stored(self, found, tensor):
-        if tensor.name in self._integers:
-            return found[self._integers[tensor.name]].astype(np.int32) - tensor.zero_point
+        values = found[self._integers.get(tensor.name, tensor.name)]
+        if values.dtype.kind in "iu":
+            return values.astype(np.int32) - tensor.zero_point
         # A maximum that nothing quantizes again: its reals are those of stored values.
-        return np.rint(found[tensor.name] / np.float32(tensor.scale)).astype(np.int32)
+        return np.rint(values / np.float32(tensor.scale)).astype(np.int32)
 
 
 class FloatTensors:
     """Reals of the tensors that a float network has in common with its integer graph."""
 
-    def __init__(self, model, network):
+    def __init__(self, model, network, layouts):
         made = {name for node in model.graph.node for name in node.output}
-        self._tensors = {name: t for name, t in network.tensors.items() if name in made}
-        self._session = _Session(model, list(self._tensors))
+        self._tensors = {name: t for name, t in network.tensors.items() if name in made & layouts.keys()}
+        self._layouts, self._source = layouts, network.input
+        self._session = Session(model, list(self._tensors), model)
 
     def run(self, real):
         """{tensor's name: float32 array (height, width, channels)} for one picture."""
-        found = self._session.run(real)
-        return {name: _map(found[name], tensor) for name, tensor in self._tensors.items()}
-
-
-def _map(array, tensor):
-    """An array in the file's order as height x width x channels."""
-    return array.reshape(tensor.channels, tensor.height, tensor.width).transpose(1, 2, 0)
+        found = self._session.run(to_file(real.transpose(1, 2, 0), self._layouts[self._source]))
+        return {name: to_map(found[name], self._layouts[name], tensor.shape)
+                for name, tensor in self._tensors.items()}

@@ -8,19 +8,15 @@ from amaranth import signed, unsigned
 from cores import graph
 from hdl.add import Add
 from hdl.bounds import signed_bits, sum_bounds
+from hdl.concat import Concat
 from hdl.conv import Conv, conv_dsps
 from hdl.depthwise import Depthwise, depthwise_dsps
+from hdl.pad import Pad
 from hdl.pool import Pool
+from hdl.slice import Slice
+from hdl.table import Table
+from hdl.upsample import Upsample
 from hdl.walk import Walk
-
-try:
-    from hdl.concat import Concat
-    from hdl.pad import Pad
-    from hdl.slice import Slice
-    from hdl.table import Table
-    from hdl.upsample import Upsample
-except ImportError:         # being written
-    Concat = ()
 
 __all__ = ["Folding", "Engine", "shape_of", "walk_of", "weight_width", "sum_bits", "is_depthwise",
            "is_windowed", "has_engine", "multipliers", "dsps", "component", "operands"]
@@ -137,7 +133,7 @@ def _conv(node, sources, target, folding, engine, common):
         row_lanes=folding.row_lanes, family=engine.family)
     if is_depthwise(node):
         return Depthwise(shape_of(source), weights=node.weights[..., 0], **common)
-    return Conv(shape_of(source), weights=node.weights, **({"groups": node.groups} if node.groups > 1 else {}), pes=folding.pes,
+    return Conv(shape_of(source), weights=node.weights, groups=node.groups, pes=folding.pes,
                 lanes=folding.lanes, out_ways=folding.out_ways, **common)
 
 
@@ -146,7 +142,7 @@ def _pool(node, sources, target, folding, engine, common):
     scale = node.requantization
     if scale is not None:
         common.update(multiplier=scale.multiplier, shift=scale.shift, low=scale.low,
-                      high=scale.high, **({} if node.counted is None else {"counted": node.counted}))
+                      high=scale.high, counted=node.counted)
     return Pool(shape_of(source), channels=source.channels, op=node.op, walk=walk_of(node, source),
                 out_shape=shape_of(target), family=engine.family, **common)
 

@@ -89,7 +89,7 @@ class Top(wiring.Component):
         if network.input_table is not None:         # raw pixels on the bus
             sample, raw = unsigned(8), {"keep_zeros": True}
             self.table = Table(sample, tables=network.input_table, out_shape=shape, ways=design.ways,
-                               keep_zeros=keep_zeros)
+                               dense_input=True, keep_zeros=keep_zeros)
             shape = sample
         self.source = AxiInput(
             shape, height=source.height, width=source.width, channels=source.channels,

@@ -35,6 +35,10 @@ class Conv(wiring.Component):
     widths are exact bounds for the given weights and input range. A fully connected layer is a
     kernel as large as the map.
 
+    With ``groups``, the filters of group g, as many for each, see the channels of group g only; a
+    pass then counts the non-zeros of its group. A depthwise convolution whose channels have several
+    filters each has a group for every channel.
+
     Parameters
     ----------
     shape : shape-like
@@ -43,7 +47,7 @@ class Conv(wiring.Component):
         Range of the input's stored values; ``low <= 0 <= high``.
     walk : Walk
         Map, kernel, stride, dilation and padding.
-    weights : array of int (filters, kernel height, kernel width, channels)
+    weights : array of int (filters, kernel height, kernel width, channels of a group)
         From -2**(weight_width-1) to 2**(weight_width-1) - 1.
     bias : array of int (filters)
         Added to the sums.
@@ -52,13 +56,16 @@ class Conv(wiring.Component):
     multiplier, shift, out_low, out_high, out_shape
         Requantization, see :class:`~hdl.requantize.Requantize`.
     pes, lanes, row_lanes : int
-        Processing elements per lane, channel lanes and row lanes.
+        Processing elements per lane, channel lanes and row lanes. With several groups, ``pes``
+        divides the filters of a group, and ``lanes`` its channels.
     ways, out_ways : int
         Ways of the input, which divide ``lanes``, and of the output, which divide ``pes``.
     windows, slots : int
         See :class:`~hdl.window.Window`.
     keep_zeros : bool
         The dense engine: zeros are stored, multiplied and sent.
+    groups : int
+        Groups of channels and filters.
     family : str
         See :class:`~hdl.mac.MacArray`.
 
@@ -75,7 +82,7 @@ class Conv(wiring.Component):
 
     def __init__(self, shape, *, low, high, walk, weights, bias, weight_width, multiplier, shift,
                  out_low, out_high, out_shape, pes, lanes=1, row_lanes=1, ways=1, out_ways=1,
-                 windows=4, slots=None, keep_zeros=False, family="behavioural"):
+                 windows=4, slots=None, keep_zeros=False, groups=1, family="behavioural"):
         weights, bias = np.asarray(weights, np.int64), np.asarray(bias, np.int64)
         if not isinstance(walk, Walk):
             raise TypeError(f"Walk must be a Walk, not {walk!r}")
@@ -89,15 +96,22 @@ class Conv(wiring.Component):
                 f"Multipliers must be {len(weights)}, one per filter, not {np.shape(multiplier)}")
         if positive("PEs", pes) > len(weights):
             raise ValueError(f"PEs must be at most the {len(weights)} filters, not {pes}")
+        filters, _, _, channels = weights.shape             # of a group
+        if filters % positive("Groups", groups):
+            raise ValueError(f"Filters must be a multiple of the {groups} groups, not {filters}")
+        if groups > 1 and filters // groups % pes:
+            raise ValueError(
+                f"PEs must be a divisor of the {filters // groups} filters of a group, not {pes}")
+        channels *= groups
         self.family, self.weight_width = family, weight_width
         self.shape, self.out_shape = Shape.cast(shape), Shape.cast(out_shape)
         least = -(1 << (self.shape.width - 1)) if self.shape.signed else 0
         between("Lowest activation", low, least, 0)
         between("Highest activation", high, 0, least + (1 << self.shape.width) - 1)
-        filters, _, _, channels = weights.shape
         self.window = Window(
             shape, walk=walk, channels=channels, ways=ways, lanes=lanes, row_lanes=row_lanes,
-            passes=-(-filters // pes), windows=windows, slots=slots, keep_zeros=keep_zeros)
+            passes=-(-filters // groups // pes), groups=groups, windows=windows, slots=slots,
+            keep_zeros=keep_zeros)
 
         # Exact bounds: a lane's sums, and totals with the bias, which may not be reached meanwhile.
         per_lane = []

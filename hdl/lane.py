@@ -4,7 +4,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .pitch import Pitch
+from .pitch import Pitch, select
 from .stepper import wrapped
 from .stream import Queue, connect_streams
 
@@ -33,8 +33,8 @@ class WindowLane(wiring.Component):
     ----------
     shape : shape-like
         Stored activation.
-    channels : int
-        Channels of this lane.
+    channels, groups : int
+        Channels of this lane in each group, and groups.
     layout : data.StructLayout
         Passes, see :func:`~hdl.stepper.pass_layout`.
     slots : int
@@ -44,7 +44,7 @@ class WindowLane(wiring.Component):
     steps : (int, int)
         Slots from one tap to the next, vertically and horizontally.
     passes, ahead : int
-        Passes over each window; passes that the lane's queue holds.
+        Passes over each window, of all groups; passes that the lane's queue holds.
     by_channel : bool
         Address by channel only, for reductions over each channel.
     out_layout : data.StructLayout
@@ -53,7 +53,7 @@ class WindowLane(wiring.Component):
     Members
     -------
     write : In(1)
-        Store ``value`` as the next non-zero of the pixel in ``slot``, at ``channel``.
+        Store ``value`` as the next non-zero of the pixel in ``slot``, at ``channel`` of ``group``.
     close : In(1)
         That pixel is complete (after this cycle's write).
     done : Out(1)
@@ -64,16 +64,17 @@ class WindowLane(wiring.Component):
         Products.
     """
 
-    def __init__(self, shape, *, channels, layout, slots, kernel, steps, passes, ahead, by_channel,
-                 out_layout):
-        self.shape, self.channels, self.layout = shape, channels, layout
+    def __init__(self, shape, *, channels, groups, layout, slots, kernel, steps, passes, ahead,
+                 by_channel, out_layout):
+        self.shape, self.channels, self.groups, self.layout = shape, channels, groups, layout
         self.slots, self.kernel, self.steps, self.ahead = slots, kernel, steps, ahead
         self.by_channel = by_channel
-        self._ring = Pitch(channels, slots)
+        self._regions = Pitch(groups, slots)        # of a slot, one for each group's list
+        self._ring = Pitch(channels, slots * groups)
         self._weights = Pitch(channels, 1 if by_channel else kernel[0] * kernel[1] * passes)
         super().__init__({
             "write": In(1), "close": In(1), "slot": In(range(slots)), "value": In(shape),
-            "channel": In(range(max(2, channels))), "done": Out(1),
+            "channel": In(range(max(2, channels))), "group": In(range(groups)), "done": Out(1),
             "i": In(stream.Signature(layout)), "o": Out(stream.Signature(out_layout))})
 
     def elaborate(self, platform):
@@ -85,19 +86,32 @@ class WindowLane(wiring.Component):
         self._read(m, lists)
         return m
 
+    def _list(self, slot, group):
+        """Base of the list of ``group`` in ``slot``."""
+        return self._ring.base(self._regions.word(self._regions.base(slot), group))
+
     def _store(self, m):
         """Ring of lists and memory of their lengths; returns the latter's read port."""
+        # A pixel's lengths are one word, written when it closes: groups may be without a non-zero,
+        # and need a length nevertheless.
+        size = range(self.channels + 1)
         word = data.StructLayout({"value": self.shape, "channel": range(max(2, self.channels))})
         m.submodules.ring = ring = Memory(shape=word, depth=self._ring.depth, init=[])
-        m.submodules.counts = lengths = Memory(shape=range(self.channels + 1), depth=self.slots, init=[])
+        m.submodules.counts = lengths = Memory(
+            shape=data.ArrayLayout(size, self.groups), depth=self.slots, init=[])
         place, count = ring.write_port(), lengths.write_port()
-        stored = Signal(range(self.channels + 1))    # of the pixel that is arriving
+        # Of the pixel that is arriving.
+        stored = [Signal(size, name=f"stored_{g}") for g in range(self.groups)]
         m.d.comb += [
-            place.addr.eq(self._ring.word(self._ring.base(self.slot), stored)), place.en.eq(self.write),
+            place.addr.eq(self._ring.word(self._list(self.slot, self.group),
+                                          select(stored, self.group))),
+            place.en.eq(self.write),
             place.data.value.eq(self.value), place.data.channel.eq(self.channel),
-            count.addr.eq(self.slot), count.en.eq(self.close), count.data.eq(stored + self.write),
+            count.addr.eq(self.slot), count.en.eq(self.close),
         ]
-        m.d.sync += stored.eq(Mux(self.close, 0, stored + self.write))
+        for g, (before, after) in enumerate(zip(stored, count.data)):
+            m.d.comb += after.eq(before + (self.write & (self.group == g)))
+            m.d.sync += before.eq(Mux(self.close, 0, after))
         self._words = ring.read_port()
         return lengths.read_port()
 
@@ -109,6 +123,7 @@ class WindowLane(wiring.Component):
         columns = Signal.like(passes.payload.columns)
         columns_left, rows_left = Signal.like(columns), Signal.like(passes.payload.rows)
         active, empty, final = Signal(), Signal(), Signal()
+        group = Signal.like(passes.payload.group)
 
         step, row_end, end = Signal(), Signal(), Signal()
         m.d.comb += [row_end.eq(columns_left == 0), end.eq(row_end & (rows_left == 0)),
@@ -119,6 +134,7 @@ class WindowLane(wiring.Component):
         with m.If(passes.ready):
             m.d.sync += [
                 active.eq(passes.valid), empty.eq(passes.payload.empty), final.eq(passes.payload.final),
+                group.eq(passes.payload.group),
                 slot.eq(passes.payload.slot), row_slot.eq(passes.payload.slot),
                 tap.eq(passes.payload.tap), row_tap.eq(passes.payload.tap),
                 columns.eq(passes.payload.columns),
@@ -135,13 +151,14 @@ class WindowLane(wiring.Component):
         found = Signal()
         found_slot, found_tap = Signal.like(slot, reset_less=True), Signal.like(tap, reset_less=True)
         found_end, found_final, found_empty = (Signal(reset_less=True) for _ in range(3))
+        found_group = Signal.like(group, reset_less=True)
         found_taken = Signal()
         m.d.comb += [step.eq(active & (~found | found_taken)), counts.addr.eq(slot), counts.en.eq(step)]
         with m.If(~found | found_taken):
             m.d.sync += found.eq(active)
         with m.If(step):
             m.d.sync += [found_slot.eq(slot), found_tap.eq(tap), found_end.eq(end),
-                         found_final.eq(final & end), found_empty.eq(empty)]
+                         found_final.eq(final & end), found_empty.eq(empty), found_group.eq(group)]
 
         # The newest list waits until it is known whether it is the last of its pass, so that the
         # mark of a pass's end never costs a product of its own.
@@ -151,9 +168,11 @@ class WindowLane(wiring.Component):
         m.submodules.lists = lists = Queue(layout, depth=4)
         held = Signal()
         filled, close, load = Signal(), Signal(), Signal()
+        length = Signal(range(self.channels + 1))
         newest = Signal(layout, reset_less=True)
         m.d.comb += [
-            filled.eq((counts.data != 0) & ~found_empty),
+            length.eq(select(list(counts.data), found_group)),
+            filled.eq((length != 0) & ~found_empty),
             lists.i.payload.eq(newest),
             lists.i.valid.eq(held & (newest.last | (found & filled))),
             close.eq(found & ~filled & found_end & held & ~newest.last),
@@ -162,9 +181,9 @@ class WindowLane(wiring.Component):
         ]
         with m.If(load):
             m.d.sync += [
-                newest.base.eq(self._ring.base(found_slot)),
+                newest.base.eq(self._list(found_slot, found_group)),
                 newest.weights.eq(0 if self.by_channel else self._weights.base(found_tap)),
-                newest.count.eq(Mux(found_empty, 0, counts.data)),
+                newest.count.eq(Mux(found_empty, 0, length)),
                 newest.last.eq(found_end), newest.final.eq(found_final)]
         with m.Elif(close):
             m.d.sync += [newest.last.eq(1), newest.final.eq(found_final)]

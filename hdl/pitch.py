@@ -2,7 +2,7 @@
 from amaranth import Cat, Signal
 from amaranth.utils import bits_for
 
-__all__ = ["Pitch", "times", "lookup"]
+__all__ = ["Pitch", "times", "lookup", "select"]
 
 
 def times(value, factor):
@@ -34,6 +34,14 @@ def lookup(m, index, table, *, name):
         with m.Default():
             m.d.comb += result.eq(usual)
     return result
+
+
+def select(values, index):
+    """``values[index]`` of equally wide values, bit by bit: so it becomes a tree of multiplexers."""
+    if len(values) == 1:
+        return values[0]
+    return Cat(Cat(value[bit] for value in values).bit_select(index, 1)
+               for bit in range(len(values[0])))
 
 
 class Pitch:

@@ -12,8 +12,8 @@ __all__ = ["Stepper", "pass_layout"]
 IN_FLIGHT = 16      # windows between the stepper and the slowest lane's release
 
 
-def pass_layout(*, slots, taps, passes, kernel):
-    """One pass over one window.
+def pass_layout(*, slots, taps, passes, kernel, groups=1):
+    """One pass over one window, for one of the channels' ``groups``.
 
     ``slot`` holds the first tap inside the map, whose number is ``tap`` (pass * taps + tap); the
     taps inside are ``rows`` + 1 by ``columns`` + 1, or none if ``empty``. ``final`` marks the last
@@ -21,7 +21,8 @@ def pass_layout(*, slots, taps, passes, kernel):
     """
     return data.StructLayout({
         "slot": range(slots), "tap": range(taps * passes), "rows": range(max(2, kernel[0])),
-        "columns": range(max(2, kernel[1])), "empty": 1, "final": 1})
+        "columns": range(max(2, kernel[1])), "empty": 1, "final": 1,
+        "group": range(groups)})
 
 
 class Stepper(wiring.Component):
@@ -39,7 +40,9 @@ class Stepper(wiring.Component):
     slots : int
         Pixel slots of the ring; pixel n of all pixels ever received has slot n % slots.
     passes : int
-        Passes over each window.
+        Passes over each window, for each group.
+    groups : int
+        Groups of channels, which follow each other.
 
     Members
     -------
@@ -53,15 +56,16 @@ class Stepper(wiring.Component):
         The passes, windows in raster order.
     """
 
-    def __init__(self, walk, *, row, rows, slots, passes):
+    def __init__(self, walk, *, row, rows, slots, passes, groups=1):
         if not isinstance(walk, Walk):
             raise TypeError(f"Walk must be a Walk, not {walk!r}")
         if slots < walk.min_slots(rows):
             raise ValueError(f"Slots must be at least {walk.min_slots(rows)}, not {slots!r}")
-        self.walk, self.row, self.rows, self.slots, self.passes = walk, row, rows, slots, passes
+        self.walk, self.row, self.rows, self.slots = walk, row, rows, slots
+        self.passes, self.groups = passes, groups
         y, x = walk.axes(row, rows)
-        self.layout = pass_layout(slots=slots, taps=y.taps * x.taps, passes=passes,
-                                  kernel=(y.taps, x.taps))
+        self.layout = pass_layout(slots=slots, taps=y.taps * x.taps, passes=groups * passes,
+                                  kernel=(y.taps, x.taps), groups=groups)
         super().__init__({"arrived": In(1), "room": Out(1), "released": In(1),
                           "o": Out(stream.Signature(self.layout))})
 
@@ -78,9 +82,10 @@ class Stepper(wiring.Component):
         y, x = walk.axes(self.row, self.rows)
         ox = Signal(range(walk.out_width))
         oy = Signal(range(walk.out_height))
-        turn = Signal(range(self.passes))
+        turn, group = Signal(range(self.passes)), Signal(range(self.groups))
+        turns_end = Signal()
         row_end = Signal()
-        m.d.comb += row_end.eq(ox == walk.out_width - 1)
+        m.d.comb += [row_end.eq(ox == walk.out_width - 1), turns_end.eq(turn == self.passes - 1)]
 
         # Slot of the window's first tap: steps along the row, and from row to row.
         left = [start for start, _ in x.spans]
@@ -114,7 +119,7 @@ class Stepper(wiring.Component):
         m.submodules.freed = freed = Queue(range(max(max(ends), *moving) + 1), depth=IN_FLIGHT)
 
         tap_row, tap_column = ([first for first, _ in axis.inside] for axis in (y, x))
-        tap = Signal(range(max(2, y.taps * x.taps * self.passes)))
+        tap = Signal(range(max(2, y.taps * x.taps * self.groups * self.passes)))
         m.d.comb += [
             self.o.valid.eq((ahead >= 0) & freed.i.ready),
             self.o.payload.slot.eq(slot),
@@ -127,15 +132,18 @@ class Stepper(wiring.Component):
             self.o.payload.empty.eq(lookup(m, oy, [int(n == 0) for _, n in y.inside], name="empty_row")
                                     | lookup(m, ox, [int(n == 0) for _, n in x.inside],
                                              name="empty_column")),
-            self.o.payload.final.eq(turn == self.passes - 1),
+            self.o.payload.group.eq(group),
+            self.o.payload.final.eq(turns_end & (group == self.groups - 1)),
         ]
         done = Signal()
         m.d.comb += [done.eq(self.o.valid & self.o.ready & self.o.payload.final),
                      freed.i.valid.eq(done), freed.i.payload.eq(frees)]
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += [turn.eq(turn + 1), tap.eq(tap + y.taps * x.taps)]
+            with m.If(turns_end):
+                m.d.sync += [turn.eq(0), group.eq(group + 1)]
         with m.If(done):
-            m.d.sync += [turn.eq(0), tap.eq(0), slot.eq(next_slot), ox.eq(ox + 1)]
+            m.d.sync += [group.eq(0), tap.eq(0), slot.eq(next_slot), ox.eq(ox + 1)]
             with m.If(row_end):
                 m.d.sync += [ox.eq(0), row_slot.eq(next_slot),
                              oy.eq(Mux(oy == walk.out_height - 1, 0, oy + 1))]

@@ -1,34 +1,48 @@
-"""A function of each value by table: raw pixels to the values that a network expects."""
+"""A function of each value by table."""
 import numpy as np
-from amaranth import Cat, Module, Shape, Signal
+from amaranth import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .check import positive
+from .check import between, positive
+from .pitch import lookup
 from .rom import Rom, pack
 from .stream import PixelSignature, Queue, connect_streams
 
 __all__ = ["Table"]
 
+QUEUE_DEPTH = 4     # beats of a way's output queue; it cuts combinational paths and needs no more
+
 
 class Table(wiring.Component):
     """Replace each value of a pixel stream by an entry of its channel's table, and drop the zeros.
 
-    Every channel must be present in the input: a zero that is left out stays out. One value per
-    cycle and way; ``latency`` cycles to the output. ``i.ready`` and ``o`` depend on registers only.
+    A channel that is absent from the input is 0, and has the entry of 0. Where that is not 0 for
+    any channel of a way, the way visits all its channels, one per cycle, and ``i.ready`` depends
+    combinationally on ``i.payload.channel``. Otherwise, and where no channel is ever absent, it
+    takes one beat per cycle, and ``i.ready`` depends on registers only, as ``o`` does always.
+
+    Every way works on its own; ``latency`` cycles from a beat to its result.
 
     Parameters
     ----------
     shape : shape-like
-        Input value, unsigned, at most 12 bits.
-    tables : array of int (channels, 2**width)
-        Result for each value.
+        Stored input value, 1 to 12 bits.
+    tables : array of int (1 or channels, entries)
+        Stored results of the values from ``low`` on, 0 included: a row for each channel, or one
+        for all. Other values never occur in the input.
     out_shape : shape-like
         Stored result.
+    channels : int or None
+        Channels of the map; as many as the rows if None.
+    low : int
+        Value of the first entry, 0 or less.
     ways : int
         Ways of input and output.
+    dense_input : bool
+        Every channel is present in the input, as in raw pixels.
     keep_zeros : bool
-        Send zeros too: for the dense engine.
+        The dense engine: every channel is present in the input, and zeros are sent too.
 
     Members
     -------
@@ -42,45 +56,86 @@ class Table(wiring.Component):
     """
 
     latency = 3
+    dsp_count = 0
 
-    def __init__(self, shape, *, tables, out_shape, ways=1, keep_zeros=False):
+    def __init__(self, shape, *, tables, out_shape, channels=None, low=0, ways=1, dense_input=False,
+                 keep_zeros=False):
         self.shape, self.out_shape = Shape.cast(shape), Shape.cast(out_shape)
-        if self.shape.signed or not 1 <= self.shape.width <= 12:
-            raise ValueError(f"Shape must be unsigned with at most 12 bits, not {self.shape!r}")
+        between("Input width", self.shape.width, 1, 12)
         self.tables = np.asarray(tables, np.int64)
-        if self.tables.ndim != 2 or self.tables.shape[1] != 1 << self.shape.width:
-            raise ValueError(f"Tables must have {1 << self.shape.width} entries for each channel, "
-                             f"not the shape {self.tables.shape}")
-        least = -(1 << (self.out_shape.width - 1)) if self.out_shape.signed else 0
-        if self.tables.min() < least or self.tables.max() >= least + (1 << self.out_shape.width):
+        rows = len(self.tables) if self.tables.ndim else 0
+        channels = positive("Channels", rows if channels is None else channels)
+        least, most = _limits(self.shape)
+        self.low = between("Lowest value", low, least, 0)
+        if (self.tables.ndim != 2 or rows not in (1, channels)
+                or not -low < self.tables.shape[1] <= most - low + 1):
+            raise ValueError(f"Tables must be 1 or {channels} rows of {1 - low} to {most - low + 1} "
+                             f"entries, not of shape {self.tables.shape}")
+        least, most = _limits(self.out_shape)
+        if self.tables.min() < least or self.tables.max() > most:
             raise ValueError(f"Entries must fit {self.out_shape!r}, not range from "
                              f"{self.tables.min()} to {self.tables.max()}")
         self.ways, self.keep_zeros = positive("Ways", ways), keep_zeros
-        channels = len(self.tables)
+        self.dense_input = dense_input or keep_zeros
         super().__init__({
             "i": In(PixelSignature(self.shape, channels=channels, ways=ways)),
             "o": Out(PixelSignature(self.out_shape, channels=channels, ways=ways))})
 
     def elaborate(self, platform):
         m = Module()
+        # The address is a value's bits, so that negative values come last.
+        places = np.arange(self.low, self.low + self.tables.shape[1]) % (1 << self.shape.width)
+        words = np.zeros((len(self.tables), 1 << self.shape.width), np.int64)
+        words[:, places] = self.tables
         for w, (source, target) in enumerate(zip(self.i.way, wiring.flipped(self.o).way)):
-            mine = self.tables[w::self.ways]
-            m.submodules[f"rom_{w}"] = rom = Rom(
-                self.out_shape.width, pack(mine.reshape(-1, 1), self.out_shape.width))
-            m.submodules[f"queue_{w}"] = queue = Queue(target.payload.shape(), depth=4)
-            beat = source.payload
-            valid = Signal(name=f"valid_{w}")
-            channel = Signal.like(beat.channel, name=f"channel_{w}", reset_less=True)
-            last = Signal(name=f"last_{w}", reset_less=True)
-            en = Signal(name=f"en_{w}")
-            m.d.comb += [
-                en.eq(~valid | queue.i.ready), source.ready.eq(en), rom.en.eq(en),
-                rom.address.eq(Cat(beat.value, beat.channel) if len(mine) > 1 else beat.value),
-                Cat(queue.i.payload.value).eq(rom.data), queue.i.payload.channel.eq(channel),
-                queue.i.payload.last.eq(last),
-                queue.i.valid.eq(valid & (last | (rom.data != 0) | self.keep_zeros)),
-            ]
-            with m.If(en):
-                m.d.sync += [valid.eq(source.valid), channel.eq(beat.channel), last.eq(beat.last)]
-            connect_streams(m, queue.o, target)
+            self._way(m, w, source, target, words if len(words) == 1 else words[w::self.ways])
         return m
+
+    def _way(self, m, w, source, target, words):
+        m.submodules[f"rom_{w}"] = rom = Rom(
+            self.out_shape.width, pack(words.reshape(-1, 1), self.out_shape.width))
+        m.submodules[f"queue_{w}"] = queue = Queue(target.payload.shape(), depth=QUEUE_DEPTH)
+        connect_streams(m, queue.o, target)
+        en, valid = Signal(name=f"en_{w}"), Signal(name=f"valid_{w}")
+        beat, result = source.payload, Signal(self.out_shape.width, name=f"result_{w}")
+        m.d.comb += [en.eq(~valid | queue.i.ready), source.ready.eq(en), result.eq(rom.data)]
+        number, last = beat.channel, beat.last
+        if not self.dense_input and words[:, 0].any():
+            number, last = self._insert(m, w, source, en, result, words[:, 0].tolist())
+
+        channel = Signal.like(beat.channel, name=f"channel_{w}", reset_less=True)
+        closing = Signal(name=f"closing_{w}", reset_less=True)
+        with m.If(en):
+            m.d.sync += [valid.eq(source.valid), channel.eq(number), closing.eq(last)]
+        m.d.comb += [
+            rom.en.eq(en),
+            rom.address.eq(Cat(beat.value, beat.channel) if len(words) > 1 else beat.value),
+            Cat(queue.i.payload.value).eq(result), queue.i.payload.channel.eq(channel),
+            queue.i.payload.last.eq(closing),
+            queue.i.valid.eq(valid & (closing | (result != 0) | self.keep_zeros)),
+        ]
+
+    def _insert(self, m, w, source, en, result, zeros):
+        """Visit all channels: that one is absent shows when a later one is offered.
+
+        Returns the channel and whether it closes the pixel.
+        """
+        number, last = Signal.like(source.payload.channel, name=f"number_{w}"), Signal(name=f"last_{w}")
+        present, absent = Signal(name=f"present_{w}"), Signal(name=f"absent_{w}", reset_less=True)
+        m.d.comb += [present.eq(source.payload.channel == number), source.ready.eq(en & present),
+                     last.eq(source.payload.last & present)]
+        with m.If(en & source.valid):
+            m.d.sync += number.eq(Mux(last, 0, number + 1))
+
+        zero = Signal(self.out_shape, name=f"zero_{w}", reset_less=True)
+        with m.If(en):
+            m.d.sync += [absent.eq(~present), zero.eq(lookup(m, number, zeros, name=f"entry_{w}"))]
+        with m.If(absent):
+            m.d.comb += result.eq(zero)
+        return number, last
+
+
+def _limits(shape):
+    """Least and largest number of a shape."""
+    least = -(1 << shape.width >> 1) if shape.signed else 0
+    return least, least + (1 << shape.width) - 1

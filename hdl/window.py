@@ -42,10 +42,12 @@ class Window(wiring.Component):
     completes the window by 10 cycles. Lanes run apart by up to ``windows`` windows.
     ``i.ready`` and ``o`` depend on registers only.
 
-    Channel ``c`` belongs to channel lane ``c % lanes`` as number ``c // lanes``; kernel row ``k`` to
-    row lane ``k % row_lanes``. Stream ``o[r * lanes + l]`` is that of channel lane ``l`` and row lane
-    ``r``. Its weight address is ``(pass * taps + tap) * channels_of_lane + number``, dense, with the
-    lane's own taps in raster order (see :meth:`addresses`).
+    Channel ``c`` of a group belongs to channel lane ``c % lanes`` as number ``c // lanes``; kernel
+    row ``k`` to row lane ``k % row_lanes``. Stream ``o[r * lanes + l]`` is that of channel lane ``l``
+    and row lane ``r``. Its weight address is ``(pass * taps + tap) * channels_of_group + number``,
+    dense, with the lane's own taps in raster order and its channels of one group.
+
+    With ``groups``, each has passes of its own, which see its channels only: first those of group 0.
 
     Parameters
     ----------
@@ -62,7 +64,7 @@ class Window(wiring.Component):
     row_lanes : int
         Row lanes; at most the kernel's rows. Each holds a ring of its own.
     passes : int
-        Passes over each window.
+        Passes over each window, for each group.
     windows : int
         Windows that lanes may run apart.
     slots : int or None
@@ -73,6 +75,10 @@ class Window(wiring.Component):
         Make the address the number of the channel, for reductions over each channel.
     with_channel : bool
         Let products tell the number of their channel too; arbitrary in a pass without any non-zero.
+
+    groups : int
+        Groups of channels; divides ``channels``. With more than one, ``lanes`` divides the channels of
+        a group, and neither ``by_channel`` nor ``with_channel`` is possible.
 
     Members
     -------
@@ -88,22 +94,30 @@ class Window(wiring.Component):
     """
 
     def __init__(self, shape, *, walk, channels, ways=1, lanes=1, row_lanes=1, passes=1, windows=4,
-                 slots=None, keep_zeros=False, by_channel=False, with_channel=False):
+                 slots=None, keep_zeros=False, by_channel=False, with_channel=False, groups=1):
         if not isinstance(walk, Walk):
             raise TypeError(f"Walk must be a Walk, not {walk!r}")
         for name, value in (("Channels", channels), ("Ways", ways), ("Lanes", lanes),
-                            ("Row lanes", row_lanes), ("Passes", passes), ("Windows", windows)):
+                            ("Row lanes", row_lanes), ("Passes", passes), ("Windows", windows),
+                            ("Groups", groups)):
             positive(name, value)
         if lanes > channels:
             raise ValueError(f"Lanes must be at most the {channels} channels, not {lanes}")
         if lanes % ways:
             raise ValueError(f"Lanes must be a multiple of the {ways} ways, not {lanes}")
+        if channels % groups:
+            raise ValueError(f"Channels must be a multiple of the {groups} groups, not {channels}")
+        if groups > 1 and channels // groups % lanes:
+            raise ValueError(f"Lanes must be a divisor of the {channels // groups} channels of a "
+                             f"group, not {lanes}")
+        if groups > 1 and (by_channel or with_channel):
+            raise ValueError(f"Groups must be 1 where products tell their channel, not {groups}")
         if row_lanes > walk.kernel[0]:
             raise ValueError(
                 f"Row lanes must be at most the kernel's {walk.kernel[0]} rows, not {row_lanes}")
         self.shape, self.walk, self.channels, self.ways = Shape.cast(shape), walk, channels, ways
         self.lanes, self.row_lanes, self.passes, self.windows = lanes, row_lanes, passes, windows
-        self.keep_zeros, self.by_channel = keep_zeros, by_channel
+        self.keep_zeros, self.by_channel, self.groups = keep_zeros, by_channel, groups
         self.slots = default_slots(walk, channels=self.channels_of_lane(0), row_lanes=row_lanes) \
             if slots is None else positive("Slots", slots)
         if self.slots < walk.min_slots(row_lanes):
@@ -143,8 +157,9 @@ class Window(wiring.Component):
         """The lanes of one way and one row lane, with their stepper; returns whether there is room."""
         share = self.lanes // self.ways         # lanes among which the way's channels are dealt
         m.submodules[f"stepper_{w}_{r}"] = stepper = Stepper(
-            self.walk, row=r, rows=self.row_lanes, slots=self.slots, passes=self.passes)
-        number, turn = self._deal(m, way.payload.channel, share, f"{w}_{r}")
+            self.walk, row=r, rows=self.row_lanes, slots=self.slots, passes=self.passes,
+            groups=self.groups)
+        number, turn, group = self._deal(m, way.payload.channel, share, f"{w}_{r}")
         store = Signal(name=f"store_{w}_{r}")
         slot = Signal(range(self.slots), name=f"slot_{w}_{r}")
         m.d.comb += [store.eq(accepted if self.keep_zeros else accepted & (way.payload.value != 0)),
@@ -156,13 +171,15 @@ class Window(wiring.Component):
         for k in range(share):
             lane = k * self.ways + w
             m.submodules[f"lane_{lane}_{r}"] = unit = WindowLane(
-                self.shape, channels=self.channels_of_lane(lane), layout=stepper.layout,
-                slots=self.slots, kernel=(len(self.rows_of_lane(r)), self.walk.kernel[1]),
+                self.shape, channels=self.channels_of_lane(lane) // self.groups, groups=self.groups,
+                layout=stepper.layout, slots=self.slots,
+                kernel=(len(self.rows_of_lane(r)), self.walk.kernel[1]),
                 steps=(self.walk.dilation[0] * self.row_lanes * self.walk.width, self.walk.dilation[1]),
-                passes=self.passes, ahead=self.windows * self.passes, by_channel=self.by_channel,
-                out_layout=self.layout)
+                passes=self.groups * self.passes, ahead=self.windows * self.groups * self.passes,
+                by_channel=self.by_channel, out_layout=self.layout)
             m.d.comb += [
                 unit.slot.eq(slot), unit.value.eq(way.payload.value), unit.channel.eq(number),
+                unit.group.eq(group),
                 unit.write.eq(store & (turn == k)), unit.close.eq(stepper.arrived),
                 unit.i.payload.eq(stepper.o.payload),
             ]
@@ -180,10 +197,21 @@ class Window(wiring.Component):
         return stepper.room
 
     def _deal(self, m, channel, share, name):
-        """Number of a way's channel within its lane, and which of the way's lanes that is."""
-        if share & (share - 1) == 0:
-            bits = share.bit_length() - 1
-            return channel[bits:], channel[:bits]
-        numbers = range(channels_of_way(self.channels, self.ways))
-        return (lookup(m, channel, [n // share for n in numbers], name=f"number_{name}"),
-                lookup(m, channel, [n % share for n in numbers], name=f"turn_{name}"))
+        """A way's channel: its number in lane and group, which of the way's lanes, which group."""
+        channels = channels_of_way(self.channels, self.ways)
+        number, turn = _divided(m, channel, share, channels, f"number_{name}", f"turn_{name}")
+        if self.groups == 1:
+            return number, turn, 0
+        size = self.channels_of_lane(0)
+        group, number = _divided(
+            m, number, size // self.groups, size, f"group_{name}", f"within_{name}")
+        return number, turn, group
+
+
+def _divided(m, value, size, count, quotient, remainder):
+    """``value // size`` and ``value % size`` for ``value`` below ``count``; and their names."""
+    if size & (size - 1) == 0:
+        bits = size.bit_length() - 1
+        return value[bits:], value[:bits]
+    return (lookup(m, value, [n // size for n in range(count)], name=quotient),
+            lookup(m, value, [n % size for n in range(count)], name=remainder))

@@ -1,4 +1,4 @@
-"""Run a built design in Verilator on pictures, and compare every output with the NumPy reference."""
+"""Run a built design, or its stages, in Verilator and compare every output with the NumPy reference."""
 import json
 import sys
 from pathlib import Path
@@ -8,23 +8,29 @@ import numpy as np
 from cores import cli
 from cores.design import open_design, read_arrays
 from cores.errors import UserError
-from cores.pixels import on_bus, sample_bits, samples, stored
+from cores.pixels import on_bus, samples, stored
 from cores.report import share
+from cores.top import output_ports
 from sim import axi, pictures, reference
+from sim.received import Received
+from sim.run_stages import FRAMES, run_stages
 from sim.verilator import Port, SimulationError, compile_design
 
 BATCH = 16              # frames whose maps are held in memory at a time
 EXAMPLE = "python -m sim.run build/zcu102 --frames 64 --stalls 0.3"
-INPUT = Port("s_axis_tdata", "s_axis_tvalid", "s_axis_tready", "s_axis_tlast")
-OUTPUT = Port("m_axis_tdata", "m_axis_tvalid", "m_axis_tready", "m_axis_tlast", "m_axis_tuser")
+SIGNALS = "tdata", "tvalid", "tready", "tlast"
 
 
 def parser():
     result = cli.Parser("sim.run", __doc__ + " A difference exits with code 1.", EXAMPLE)
     add = result.add_argument
     add("folder", type=Path, metavar="DIR", help="what cores.build wrote")
+    add("--stage", action="append", metavar="NAME|all",
+        help="instead of the whole design, this stage on its own, on what it reads in the network; "
+             "may be repeated")
     add("--frames", type=cli.frames, metavar="N",
-        help="frames back to back, pictures repeated as needed (default: every picture once)")
+        help="frames back to back, pictures repeated as needed (default: every picture once; "
+             f"{FRAMES} for stages)")
     add("--images", type=Path, metavar="PICTURES",
         help="folder of pictures, or .npz with images and labels (default: the design's golden ones)")
     add("--stalls", type=cli.probability, default=0.0, metavar="P",
@@ -48,42 +54,54 @@ def run(args):
         cli.check_writable(path)
     design = open_design(args.folder)
     images, labels = open_images(args, design)
+    if args.stage:
+        return run_stages(args, design, images, console)
     count = args.frames or len(images)
     order = np.arange(count) % len(images)
     with console.status("computing the reference") as status:
         frames = stored(design.network, images)
         used = frames[:min(count, len(frames))]
-        target = design.network.tensors[design.network.outputs[0]]
-        expected = samples(target, reference.run_outputs(design.network, used)[target.name])[order]
+        targets = [design.network.tensors[name] for name in design.network.outputs]
+        values = reference.run_outputs(design.network, used)
+        expected = [samples(target, values[target.name])[order] for target in targets]
 
         status.update("compiling the design with Verilator")
         simulation = simulator(design, trace=args.wave is not None)
         status.update(f"streaming {count} frames")
         raw, bits = on_bus(design.network, images)
         data, last = axi.pack(raw[order], bits)
-        beats = axi.beats_per_frame(target)
         outputs, _, hertz = simulation.run(
-            [(data, last)], [count * beats], cwd=design.folder / "rtl", seed=args.seed,
-            stalls=args.stalls, wave=args.wave, patience=patience(design, args.stalls))
-    data, last, user, when = outputs[0]
-    ends = when.reshape(count, beats)[:, -1]
-    got = axi.unpack(data, (count, *target.shape), sample_bits(target), target)
-    framing = axi.framing_faults(last, user, beats)
-
+            [(data, last)], [count * axi.beats_per_frame(target) for target in targets],
+            cwd=design.folder / "rtl", seed=args.seed, stalls=args.stalls, wave=args.wave,
+            patience=patience(design, args.stalls))
+    received = [Received(*both) for both in zip(targets, expected, outputs)]
+    ends = np.max([output.ends for output in received], axis=0)
     steady = float((ends[-1] - ends[0]) / (count - 1)) if count > 1 else float(ends[0] + 1)
-    result = figures(design, used, order, expected, got, labels, steady)
-    result.update(frames=count, cycles_first_frame=int(ends[0]) + 1, simulator_hz=round(hertz),
-                  mismatches=result["mismatches"] + framing)
+    result = {"mismatches": sum(output.mismatches for output in received),
+              "accuracy": accuracy(received[0], labels, order)}
+    result.update(
+        figures(design, used, order, steady), frames=count, cycles_first_frame=int(ends[0]) + 1,
+        simulator_hz=round(hertz), outputs={output.name: output.mismatches for output in received})
     show(console, design, result, args)
     if args.json:
         args.json.write_text(json.dumps(result, indent=2) + "\n")
     if result["mismatches"]:
-        report_difference(expected, got, framing)
+        for output in received:
+            for fault in output.faults():
+                print(f"{output.name}: {fault}" if len(received) > 1 else fault, file=sys.stderr)
         return 1
     return 0
 
 
-def figures(design, used, order, expected, got, labels, steady):
+def accuracy(output, labels, order):
+    """Share of the frames whose largest value is that of their label, None without labels."""
+    if labels is None:
+        return None
+    answers = output.got.reshape(len(output.got), -1).argmax(1)
+    return float((answers == labels[order]).mean())
+
+
+def figures(design, used, order, steady):
     """The figures that --json writes, but for those of the run itself."""
     network = design.network
     macs = sum(reference.macs(network).values())
@@ -99,12 +117,7 @@ def figures(design, used, order, expected, got, labels, steady):
                 per_stage[name] += products * int(weight)
     per_stage = {name: products / len(counted) for name, products in per_stage.items()}
     nonzero = sum(per_stage.values())
-    accuracy = None
-    if labels is not None:
-        answers = got.reshape(len(got), -1).argmax(1)
-        accuracy = float((answers == labels[order]).mean())
     return {
-        "mismatches": int((expected != got).sum()), "accuracy": accuracy,
         "cycles_per_frame": steady, "macs_per_frame": macs, "nonzero_macs_per_frame": nonzero,
         "multipliers": design.multipliers, "dsp": design.dsp,
         "utilisation": share(nonzero, design.multipliers, steady),
@@ -127,8 +140,15 @@ def simulator(design, *, trace):
                for name in (design.folder / "rtl" / "files.f").read_text().split()]
     if design.family == "dsp48e2":
         sources.append(Path(__file__).with_name("dsp48e2.v"))
-    return compile_design(sources, top="skipstone", inputs=[INPUT], outputs=[OUTPUT], trace=trace,
-                          folder=design.folder / ("verilator-trace" if trace else "verilator"))
+    outputs = [port(name, "tuser") for name in output_ports(design.network)]
+    return compile_design(sources, top="skipstone", inputs=[port("s_axis")], outputs=outputs, trace=trace,
+                          folder=design.folder / ("verilator-trace" if trace else "verilator"),
+                          runtime=design.folder)
+
+
+def port(name, *more):
+    """Verilog names of an AXI4-Stream."""
+    return Port(*(f"{name}_{signal}" for signal in (*SIGNALS, *more)))
 
 
 def open_images(args, design):
@@ -165,18 +185,6 @@ def show(console, design, result, args):
     for name, stage in result["stages"].items():
         console.print(f"  {cli.short(name):32} {stage['multipliers']:5} multipliers {stage['utilisation']:7.1%}",
                       highlight=False)
-
-
-def report_difference(expected, got, framing):
-    """Print where the first difference is."""
-    where = np.argwhere(expected != got)
-    if len(where):
-        frame, y, x, channel = (int(n) for n in where[0])
-        print(f"first difference: frame {frame}, pixel ({y}, {x}), channel {channel}: "
-              f"expected {expected[frame, y, x, channel]}, got {got[frame, y, x, channel]}",
-              file=sys.stderr)
-    if framing:
-        print(f"{framing} beats have TLAST or TUSER wrong", file=sys.stderr)
 
 
 if __name__ == "__main__":

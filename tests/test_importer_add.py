@@ -62,7 +62,7 @@ def test_sum_of_flat_tensors(tmp_path):
     model = branches().qdq(0.3, np.uint8(99))
     flat = model.node("Flatten").at
     graph = compare(model.node("Add", flat).qdq(0.5, np.uint8(50)), tmp_path)
-    assert graph.nodes[-1].inputs == (graph.nodes[-2].output,) * 2
+    assert graph.nodes[-1].inputs == (graph.nodes[-2].output,)
 
 
 @pytest.mark.parametrize("attributes", [
@@ -131,7 +131,7 @@ def add_of_shapes(flat):
     (lambda: add_of_shapes(flat=False), r"Add node .*: operands must have one shape, not "
      r"\(1, 3, 7, 6\) and \(1, 8, 5, 4\); an operand that is broadcast is not supported"),
     (lambda: add_of_shapes(flat=True), r"Add node .*: operands must have one shape, not "
-     r"\(1, 3, 7, 6\) and \(1, 126\); .*"),
+     r"\(1, 3, 7, 6\) and \(1, 126\)"),
     (lambda: branches(first=1e9).qdq(0.1),
      r"Add node 'sum': Ratio of scales must be below 2\*\*17, not .*; check the scales around it"),
     (lambda: branches(), "Output 'v.*' is not quantized; .*"),

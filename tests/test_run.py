@@ -15,7 +15,7 @@ from sim import axi, run
 from sim.verilator import Port, SimulationError, compile_design
 
 KEYS = {"frames", "mismatches", "accuracy", "cycles_first_frame", "cycles_per_frame", "macs_per_frame",
-        "nonzero_macs_per_frame", "multipliers", "dsp", "utilisation", "mac_per_dsp_cycle", "simulator_hz"}
+        "nonzero_macs_per_frame", "multipliers", "dsp", "utilisation", "mac_per_dsp_cycle", "simulator_hz", "outputs"}
 
 
 @pytest.fixture(scope="module")
@@ -79,17 +79,18 @@ def test_refuses_a_cut_manifest(design, tmp_path, capsys):
     assert "is no readable design" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("damage", ["golden.npz", "network.npz", "rtl/files.f", "rtl/skipstone.v", "rtl/rom_0.hex"])
+@pytest.mark.parametrize("damage", ["golden.npz", "network.npz", "rtl/files.f", "rtl/skipstone.v", "rtl/rom_*.hex"])
 @pytest.mark.parametrize("how", ["missing", "cut"])
 def test_refuses_a_damaged_folder(design, tmp_path, damage, how, capsys):
     if how == "cut" and damage.startswith("rtl"):
         pytest.skip("a cut source file is Verilator's to refuse")
     copy = tmp_path / "copy"
     shutil.copytree(design, copy, ignore=shutil.ignore_patterns("verilator*"))
+    path = next(copy.glob(damage))
     if how == "missing":
-        (copy / damage).unlink()
+        path.unlink()
     else:
-        (copy / damage).write_bytes((copy / damage).read_bytes()[:50])
+        path.write_bytes(path.read_bytes()[:50])
     assert run.main([str(copy), "--frames", "1"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and len(error.strip().splitlines()) == 1
@@ -131,11 +132,20 @@ endmodule
 
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("subject")
+    return compiled(tmp_path_factory.mktemp("subject"))
+
+
+@pytest.fixture(scope="module")
+def counting(tmp_path_factory):
+    """The same, but only what has bit 7 set is counted."""
+    return compiled(tmp_path_factory.mktemp("counting"), counted=0x80)
+
+
+def compiled(folder, **options):
     (folder / "subject.v").write_text(MODULE)
-    port = "i", "i_valid", "i_ready"
-    return folder, compile_design([folder / "subject.v"], top="subject", inputs=[Port(*port)],
-                                  outputs=[Port("o", "o_valid", "o_ready")], folder=folder / "sim")
+    return folder, compile_design(
+        [folder / "subject.v"], top="subject", inputs=[Port("i", "i_valid", "i_ready")],
+        outputs=[Port("o", "o_valid", "o_ready", **options)], folder=folder / "sim", runtime=folder.parent)
 
 
 def send(subject, *values, count=None, stalls=0.5):
@@ -149,6 +159,15 @@ def test_harness_passes_a_right_module(subject):
     values = list(range(10, 200))
     assert send(subject, *values) == values
     assert send(subject, *values, stalls=0.0) == values
+
+
+def test_harness_counts_what_the_port_says(counting):
+    values = [10, 200, 11, 12, 201]
+    assert send(counting, *values, count=2) == values
+    with pytest.raises(SimulationError, match="sent more than 2 transfers"):
+        send(counting, *values, 13, count=2)
+    with pytest.raises(SimulationError, match="1 transfers are missing"):
+        send(counting, *values, count=3)
 
 
 @pytest.mark.parametrize("value, message", [

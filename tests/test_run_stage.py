@@ -42,7 +42,7 @@ def write(folder, *, engine=Engine()):
     np.savez(folder / "golden.npz", images=images, labels=np.zeros(3, int))
     (folder / "build.json").write_text(json.dumps({
         "network": plain, "files": ["network.npz"], "family": engine.family, "clock_mhz": 100, "multipliers": 8,
-        "dsp": 0, "macs_per_frame": 1, "cycles_per_frame": 5000, "input_ways": 1,
+        "dsp": 8, "macs_per_frame": 1, "cycles_per_frame": 5000, "input_ways": 1,
         "engine": "dense" if engine.keep_zeros else "sparse",
         "folding": {name: dataclasses.asdict(folding) for name, folding in FOLDINGS.items()}}))
     return folder
@@ -146,14 +146,14 @@ def test_ports():
     assert [list(ports) for ports in stage_bench.ports_of(add)] == [["a", "b"], ["o"]]
 
 
-def test_beats_that_carry_nothing_are_counted(tmp_path):
+def test_beats_that_carry_nothing_are_counted(design, tmp_path):
     """The dense engine's zeros are no part of the sparse stream."""
     graph, images = network()
     node = graph.nodes[0]
     stage = component(graph, node, FOLDINGS["conv0"], Engine(keep_zeros=True))
     platform = FilePlatform()
     simulation = stage_bench.compile_stage(
-        stage, stage_bench.emit(stage, platform), folder=tmp_path, family="behavioural", runtime=None)
+        stage, stage_bench.emit(stage, platform), folder=tmp_path, family="behavioural", runtime=design)
     for name, text in platform.files.items():
         (tmp_path / name).write_text(text)
     expected = run.reference.run_node(node, images.astype(np.int32))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from cores.importer.layout import dimensions, to_map
-from cores.importer.pointwise import applied, function_of, source_of
+from cores.importer.pointwise import MAX_BITS, applied, function_of, source_of
 from cores.importer.registry import operator
 from cores.importer.values import Pointwise, Real, Sums, Weights
 
@@ -62,7 +62,7 @@ def batch_normalization(node, state):
 def combined(node, state):
     """An operator on two values, one of them constant or both functions of one stored tensor.
 
-    Returns None if they are activations of two tensors, or one stored tensor twice to be added.
+    Returns None if they are activations of two tensors, or one twice that is too wide for a table.
     """
     if len(node.proto.input) != 2:
         node.refuse(f"{len(node.proto.input)} operands are not supported; use two")
@@ -79,8 +79,8 @@ def combined(node, state):
                        (lambda x: function(x, other)) if at == 0 else (lambda x: function(other, x)))
     first, second = (_stored(node, index) for index in (0, 1))
     same = source_of(state, first)[0].name == source_of(state, second)[0].name
-    twice = isinstance(first, Real) and isinstance(second, Real) and first.tensor == second.tensor
-    if not same or (node.op == "Add" and twice):
+    wide = isinstance(first, Real) and first.tensor.bits > MAX_BITS
+    if not same or (node.op == "Add" and wide):
         return None
     if first.layout != second.layout:
         node.refuse("operands must have one shape, not "

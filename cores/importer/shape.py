@@ -70,7 +70,9 @@ def unsqueeze(node, state):
 
     def sizes(old):
         left, rank = iter(old), len(old) + len(axes)
-        new = [node.dimension(a, rank) for a in axes]
+        new = {node.dimension(a, rank) for a in axes}
+        if len(new) < len(axes):
+            node.refuse(f"axes {axes} must all be different; check the model")
         return [1 if i in new else next(left) for i in range(rank)]
 
     return _reshaped(node, state, sizes, f"axes {axes}")
@@ -82,9 +84,6 @@ def transpose(node, state):
     value, order = node.value(0), node.attribute("perm")
     if isinstance(value, Host):
         return left_to_host(node, state, value)
-    if isinstance(value, Weights):
-        order = list(range(value.values.ndim))[::-1] if order is None else order
-        return replace(value, values=value.values.transpose(order), axis=order.index(value.axis))
     layout = None if isinstance(value, Weights) else _require(node, value).layout
     rank = value.values.ndim if layout is None else len(layout)
     order = list(range(rank))[::-1] if order is None else order
