@@ -27,9 +27,10 @@ def equalise(model, images, preprocessing):
     multiplied by it, over Relu, pooling, residual additions and concatenations. This is
     cross-layer equalisation (Nagel et al., 2019, https://arxiv.org/abs/1906.04721, section 4.1,
     equation 11: s = sqrt(r1 * r2) / r2), but r1 and r2 are other than there, as weights have a
-    scale for each filter here: r1 is twice what the channel reaches on the pictures, as a share of
-    the tensor's largest, at most 1 (others may reach more); r2 is the largest share that its weights have of a filter's largest. A
-    channel that only depthwise convolutions read has s = r1.
+    scale for each filter here. r1 is twice what the channel reaches on the pictures, as a share of
+    the tensor's largest, and at most 1: on other pictures it may reach more. r2 is the largest
+    share that its weights have of a filter's largest. A channel that only depthwise convolutions
+    read has s = r1.
 
     A clip from above, as ReLU6 has, lets channels grow only as far as twice what they reach on the
     pictures stays below it. This alone is not exact: on others, a channel may be cut off there.

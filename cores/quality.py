@@ -79,7 +79,8 @@ def advice(figures):
     """One line that names what to try, None where the quantization is good."""
     decibels, agreement = figures["output_snr_db"], figures["top1_agreement"]
     poor = ((decibels is not None and decibels < POOR_DECIBELS)
-            or (agreement is not None and agreement < POOR_AGREEMENT))
+            or (agreement is not None and agreement < POOR_AGREEMENT
+                and figures["frames"] >= PICTURES))      # fewer say little
     used = {"equalised": figures["equalised"], "method": figures["method"] != "minmax",
             "bits16": figures["bits16"] or figures["bits"] == 16, "bits": figures["bits"] == 16}
     options = [option for key, option in _REMEDIES.items() if not used[key]]

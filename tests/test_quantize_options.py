@@ -218,11 +218,11 @@ def test_quality(tmp_path):
     ({}, None), ({"top1_agreement": 0.89}, "--equalise, --calib-method percentile, --bits16 4, "),
     ({"output_snr_db": 14.9, "equalised": True}, "try --calib-method percentile, --bits16 4, "),
     ({"output_snr_db": 3.0, "bits16": ["a"], "method": "entropy"}, "try --equalise, --bits 16, "),
-    ({"output_snr_db": None, "top1_agreement": None}, None),
+    ({"output_snr_db": None, "top1_agreement": None}, None), ({"top1_agreement": 0.5, "frames": 2}, None),
     ({"output_snr_db": 1, "bits": 16, "equalised": True, "method": "entropy"}, None)])
 def test_advice(figures, expected):
     good = {"method": "minmax", "bits": 8, "equalised": False, "bits16": [], "top1_agreement": 0.9,
-            "output_snr_db": 15.0}
+            "output_snr_db": 15.0, "frames": 16}
     line = advice({**good, **figures})
     assert line is None if expected is None else expected in line
 

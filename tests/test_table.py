@@ -101,14 +101,15 @@ def test_table(case):
 RNG = np.random.default_rng(0)
 SOME = random_tables(RNG, 3, 256, unsigned(8), (0, 7))          # 0 becomes 7
 EVEN = np.array([[7], [0], [9]]) * (np.arange(256) < 9)         # as one channel does not
+LATE = EVEN[[1, 0, 2]]
 ZERO = random_tables(RNG, 3, 256, unsigned(8), (0, 0))
 
 
 @pytest.mark.parametrize("p_in, p_out", [(1.0, 1.0), (0.4, 0.5)])
-@pytest.mark.parametrize("tables", [SOME, EVEN, ZERO, SOME[:1], ZERO[:1]])
+@pytest.mark.parametrize("tables", [SOME, EVEN, LATE, ZERO, SOME[:1], ZERO[:1]])
 @pytest.mark.parametrize("pixel", [[0, 0, 0], [1, 2, 3], [4, 0, 0], [0, 5, 0], [0, 0, 6], [255, 0, 255]])
 def test_pixels(pixel, tables, p_in, p_out):
-    """Three frames back to back; of two ways only the first inserts anything with EVEN."""
+    """Three frames back to back; of two ways only one inserts anything with EVEN."""
     x = np.broadcast_to(np.array(pixel), (3, 1, 2, 3))
     for ways in 1, 2:
         check_table(x, tables, ways=ways, p_in=[p_in], p_out=[p_out])
@@ -161,7 +162,7 @@ def test_cycles():
 
 
 @pytest.mark.parametrize("tables, case, cycles", [
-    (ZERO, {}, 1), (SOME, {}, 3), (EVEN, {}, 3), (SOME, {"dense_input": True}, 3)])
+    (ZERO, {}, 1), (SOME, {}, 3), (LATE, {}, 3), (SOME, {"dense_input": True}, 3)])
 def test_cycles_of_a_zero_pixel(tables, case, cycles):
     """Nothing is inserted where 0 stays 0; else every channel takes a cycle."""
     (sink,) = check_table(np.zeros((2, 2, 2, 3), int), tables, **case)

@@ -98,6 +98,14 @@ def test_slots(slots):
     check_upsample(frames((2, 4, 3, 4)), slots=slots, p_out=[0.3])
 
 
+@pytest.mark.parametrize("factor, width, slots", [
+    ((2, 2), 8, 16), ((2, 1), 3, 6), ((3, 2), 1, 4), ((1, 2), 8, 4), ((1, 1), 1, 4)])
+def test_default_slots(factor, width, slots):
+    """A row and the next, or a few pixels."""
+    dut, _, _ = case_of(frames((1, 2, width, 3)), factor=factor)
+    assert dut.slots == slots
+
+
 def test_ways_are_not_coupled():
     """A way goes on to the end when the others get nothing."""
     dut, beats, y = case_of(frames((2, 3, 3, 5)), ways=2)
@@ -114,7 +122,7 @@ def test_offers_without_ready():
 
 # ---- Timing -------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("factor", [(1, 2), (2, 1), (2, 2), (3, 2)])
+@pytest.mark.parametrize("factor", [(1, 1), (1, 2), (2, 1), (2, 2), (3, 2)])
 @pytest.mark.parametrize("width", [1, 2, 3, 5, 8])
 @pytest.mark.parametrize("density, beats", [(0, 1), (1, 3)])
 def test_one_beat_per_cycle(density, beats, width, factor):
