@@ -115,7 +115,8 @@ def build(args):
             "removed": sum(removed.values()), "of": sum(t.channels for t in whole.tensors.values()),
             "macs_per_frame_built": sum(reference.macs(network).values()),
             "cycles_per_frame_if_kept": round(folded(whole, images, engine, budget)[1].cycles_per_frame)}
-    figures["quantization"] = quantization
+    if quantization:
+        figures["quantization"] = quantization
     folder.add("report.json", json.dumps(figures, indent=2) + "\n")
     plain, arrays = network.to_arrays()
     folder.add("network.npz", npz(arrays))

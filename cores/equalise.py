@@ -122,10 +122,12 @@ class _Ties:
             self._tie(self._id(inputs[0]), node.output[0])
             if len(node.input) > 2 and node.input[2]:
                 self.bounds.append((node.output[0], array(stored[node.input[2]]).item()))
-        elif kind == "Add" and len(inputs) == 2 and len({str(self._sizes[t]) for t in tensors}) == 1:
+        elif kind == "Add" and len(inputs) == 2 and all(
+                self._sizes[name] == self._sizes[node.output[0]] for name in inputs):
             for name in inputs:
                 self._tie(self._id(name), node.output[0])
-        elif kind == "Concat" and _attribute(node, "axis", 0) == 1 and len(inputs) == len(node.input):
+        elif (kind == "Concat" and _attribute(node, "axis", 0) == 1
+              and len(inputs) == len(node.input)):
             self._tie(np.concatenate([self._id(name) for name in inputs]), node.output[0])
         else:
             self.fixed += tensors

@@ -42,7 +42,8 @@ def _layers(text):
         return cli.positive_int(text)
     names = tuple(name.strip() for name in text.split(","))
     if not all(names):
-        raise argparse.ArgumentTypeError(f"must be a number, or names with commas between, not {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"must be a number, or names with commas between, not {text!r}")
     return names
 
 
