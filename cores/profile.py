@@ -44,11 +44,12 @@ class Profile:
         return self._beats[tensor, ways]
 
     def loads(self, node, lanes, row_lanes):
-        """Products (lookups where there are more) of one pass of each group over each window.
+        """How many windows have how many products (lookups where there are more) in a pass.
 
         Returns
         -------
-        array of int (lanes * row_lanes, groups * windows of all frames)
+        array of int (lanes * row_lanes, products)
+            Passes of each group over a window, of all frames, by their number of products.
         """
         key = node.name, lanes, row_lanes
         if key not in self._loads:
@@ -59,9 +60,15 @@ class Profile:
             counts = np.stack([mask[..., lane::lanes].sum(-1) for lane in range(lanes)], -1)
             rows = [_under_windows(counts.reshape(*mask.shape[:3], -1), walk, row, row_lanes)
                     for row in range(row_lanes)]
-            self._loads[key] = np.concatenate(
-                [row.reshape(groups, lanes, -1).swapaxes(0, 1).reshape(lanes, -1) for row in rows])
+            loads = [row[lane::lanes].ravel() for row in rows for lane in range(lanes)]
+            most = max(load.max() for load in loads) + 1
+            self._loads[key] = np.stack([np.bincount(load, minlength=most) for load in loads])
         return self._loads[key]
+
+    def _busiest(self, node, lanes, row_lanes, floor):
+        """Cycles per frame of the lane with the most work, a pass over a window taking at least ``floor``."""
+        loads = self.loads(node, lanes, row_lanes)
+        return (loads @ np.maximum(np.arange(loads.shape[1]), floor)).max() / self.frames
 
     def cycles(self, node, folding):
         """Cycles per frame that a stage is busy with its own work (modelled).
@@ -74,15 +81,13 @@ class Profile:
         if has_engine(node):
             passes = -(-(len(node.weights) // node.groups) // folding.pes)
             floor = -(-folding.pes // folding.out_ways)
-            load = np.maximum(self.loads(node, folding.lanes, folding.row_lanes), floor)
-            return passes * load.sum(1).max() / self.frames
+            return passes * self._busiest(node, folding.lanes, folding.row_lanes, floor)
         if isinstance(node, Add):
             return self._merged(node, folding.ways)
         target = self.network.tensors[node.output]
         per_way = -(-target.channels // folding.ways)
         if is_windowed(node):
-            load = np.maximum(self.loads(node, folding.ways, folding.row_lanes), per_way)
-            return load.sum(1).max() / self.frames
+            return self._busiest(node, folding.ways, folding.row_lanes, per_way)
         if isinstance(node, Table) and node.values[:, -node.low].any():
             return target.height * target.width * per_way
         taken = [self.beats(name, folding.ways) for name in node.inputs]
