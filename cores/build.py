@@ -90,15 +90,6 @@ def build(args):
         profile, design = folded(network, images, engine, budget)
         stages = fold(network, design, engine)
 
-        status.update("writing Verilog")
-        platform = FilePlatform()
-        top = Top(network, design=design, stages=stages, keep_zeros=engine.keep_zeros)
-        folder.add("rtl/skipstone.v", ROM_MODULE + verilog(
-            top, name="skipstone", platform=platform, ports=top.ports()))
-        for name, text in platform.files.items():
-            folder.add(f"rtl/{name}", text)
-        folder.add("rtl/files.f", "skipstone.v\n")
-
         status.update("computing golden vectors")
         images = images[:GOLDEN]
         outputs = reference.run_outputs(network, stored(network, images))
@@ -108,6 +99,15 @@ def build(args):
         if labels is not None:
             golden["labels"] = labels[:GOLDEN]
         folder.add("golden.npz", npz(golden))
+
+        status.update("writing Verilog")
+        platform = FilePlatform()
+        top = Top(network, design=design, stages=stages, keep_zeros=engine.keep_zeros)
+        folder.add("rtl/skipstone.v", ROM_MODULE + verilog(
+            top, name="skipstone", platform=platform, ports=top.ports()))
+        for name, text in platform.files.items():
+            folder.add(f"rtl/{name}", text)
+        folder.add("rtl/files.f", "skipstone.v\n")
 
     figures = report(network, design, engine, profile, board=args.board, clock_mhz=clock, whole=whole)
     if removed:

@@ -34,6 +34,7 @@ def parser():
     add("--images", type=Path, metavar="PICTURES", help="folder of pictures, or .npz; a float "
         "network is calibrated by them too (default: the bundled network's)")
     add("--frames", type=cli.positive_int, metavar="N", help="at most so many (default all)")
+    add("--save", type=Path, metavar="FILE.onnx", help="write the quantized network there")
     add_options(add)
     return result
 
@@ -49,6 +50,8 @@ def check(args):
     console, preprocessing = cli.console(), preprocessing_of(args)
     options = quantization_of(args)
     name = Path(args.model).stem
+    if args.save:
+        cli.check_writable(args.save)
     with console.status("importing"):
         if args.model == bundled.NAME:
             model, source = bundled.MODEL, args.images or bundled.MODEL.with_suffix(".npz")
@@ -57,6 +60,8 @@ def check(args):
         else:
             model, source = args.model, args.images
         quantized, original = open_onnx(model, source, preprocessing, **options)
+        if args.save:
+            args.save.write_bytes(quantized.SerializeToString())
         images, labels, _ = pictures.load(source, *input_shape(original or quantized))
     images = images[:args.frames]
     network, found = compare(

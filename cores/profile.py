@@ -48,27 +48,27 @@ class Profile:
 
         Returns
         -------
-        array of int (lanes * row_lanes, products)
-            Passes of each group over a window, of all frames, by their number of products.
+        (passes, products) : arrays of int (lanes * row_lanes, products) and (lanes * row_lanes)
+            Passes of each group over a window, of all frames, by their number of products; and all
+            products of these passes.
         """
         key = node.name, lanes, row_lanes
         if key not in self._loads:
             walk = walk_of(node, self.network.tensors[node.input])
             groups = node.groups if has_engine(node) else 1
-            mask = self._masks[node.input]
-            mask = mask.reshape(*mask.shape[:3], groups, -1)
-            counts = np.stack([mask[..., lane::lanes].sum(-1) for lane in range(lanes)], -1)
-            rows = [_under_windows(counts.reshape(*mask.shape[:3], -1), walk, row, row_lanes)
-                    for row in range(row_lanes)]
+            counts = _dealt(self._masks[node.input], groups, lanes)
+            rows = [_under_windows(counts, walk, row, row_lanes) for row in range(row_lanes)]
             loads = [row[lane::lanes].ravel() for row in rows for lane in range(lanes)]
             most = max(load.max() for load in loads) + 1
-            self._loads[key] = np.stack([np.bincount(load, minlength=most) for load in loads])
+            passes = np.stack([np.bincount(load, minlength=most) for load in loads])
+            self._loads[key] = passes, passes @ np.arange(most)
         return self._loads[key]
 
     def _busiest(self, node, lanes, row_lanes, floor):
         """Cycles per frame of the lane with the most work, a pass over a window taking at least ``floor``."""
-        loads = self.loads(node, lanes, row_lanes)
-        return (loads @ np.maximum(np.arange(loads.shape[1]), floor)).max() / self.frames
+        loads, products = self.loads(node, lanes, row_lanes)
+        short = loads[:, :floor]
+        return (products + short @ (floor - np.arange(short.shape[1]))).max() / self.frames
 
     def cycles(self, node, folding):
         """Cycles per frame that a stage is busy with its own work (modelled).
@@ -99,6 +99,18 @@ class Profile:
         either = np.logical_or(*(self._masks[name] for name in node.inputs))
         either[..., -ways:] = True
         return max(np.count_nonzero(either[..., w::ways]) for w in range(ways)) / self.frames
+
+
+def _dealt(mask, groups, lanes):
+    """Non-zeros of each pixel in each lane of each group: (N, H, W, groups * lanes)."""
+    mask = mask.reshape(*mask.shape[:3], groups, -1)
+    if lanes == 1:
+        return mask.sum(-1, dtype=np.int32)
+    counts = np.zeros((*mask.shape[:4], lanes), np.int32)
+    for start in range(0, mask.shape[4], lanes):        # a slice at a time: strides are slow
+        part = mask[..., start:start + lanes]
+        counts[..., :part.shape[4]] += part
+    return counts.reshape(*mask.shape[:3], -1)
 
 
 def _under_windows(counts, walk, row, rows):

@@ -1,12 +1,13 @@
 """What Yosys makes of a design: cells, and the LUTs, flip-flops, DSP and memory blocks they take."""
 import json
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from cores import yosys
 
-__all__ = ["Cells", "synthesise", "FAMILIES"]
+__all__ = ["Cells", "synthesise", "synthesise_each", "FAMILIES"]
 
 FAMILIES = {"xc7": "behavioural", "xcup": "dsp48e2"}    # and the MAC primitive of each
 
@@ -16,6 +17,9 @@ _LUTS = {
     "RAM256X1S": 4, "RAM256X1D": 8, "RAM512X1S": 8, "RAM32M": 4, "RAM64M": 4, "RAM32M16": 8,
     "RAM64M8": 8, "RAM32X16DR8": 8, "RAM64X8SW": 8, "SRL16E": 1, "SRLC16E": 1, "SRLC32E": 1,
 }
+
+# Yosys takes most of its time to unroll this, and memories of Xilinx devices start with zeros.
+_ZEROS = re.compile(r"^ *initial for .* words\[n\] = 0;$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -64,14 +68,33 @@ def synthesise(verilog, *, top, family, files=None):
     -------
     Cells
     """
+    return _synthesise(verilog, (), top, family, files)[top]
+
+
+def synthesise_each(verilog, *, modules, family, files=None):
+    """Synthesise several modules of one text as if each were alone, which saves Yosys' start-up.
+
+    Returns
+    -------
+    dict of str to Cells
+    """
+    instances = "\n".join(f"(* keep *) {name} u_{name} ();" for name in modules)
+    text = f"{verilog}\nmodule skipstone_each;\n{instances}\nendmodule\n"
+    cells = _synthesise(text, modules, "skipstone_each", family, files)
+    return {name: cells[name] for name in modules}
+
+
+def _synthesise(verilog, separate, top, family, files):
+    """Cells of each module that is left; ``separate`` ones stay what they are."""
     with tempfile.TemporaryDirectory() as folder:
-        for name, text in {"design.v": verilog, **(files or {})}.items():
+        for name, text in {"design.v": _ZEROS.sub("", verilog), **(files or {})}.items():
             Path(folder, name).write_text(text)
         yosys.run("read_verilog design.v",
+                  *(f"setattr -mod -set keep_hierarchy 1 {name}" for name in separate),
                   f"synth_xilinx -family {family} -flatten -noiopad -noclkbuf -top {top}",
                   "tee -q -o stat.json stat -json", cwd=folder)
         text = Path(folder, "stat.json").read_text()
-    modules = json.loads(text[text.index("{"):])["modules"]
-    cells = next(module for name, module in modules.items() if name.lstrip("\\") == top)
-    return Cells({name: n["count"] if isinstance(n, dict) else n
-                  for name, n in cells["num_cells_by_type"].items() if not name.startswith("$")})
+    return {name.lstrip("\\"): Cells({cell: n["count"] if isinstance(n, dict) else n
+                                     for cell, n in module["num_cells_by_type"].items()
+                                     if not cell.startswith("$")})
+            for name, module in json.loads(text[text.index("{"):])["modules"].items()}

@@ -8,6 +8,7 @@ from cores.stages import operands, shape_of
 from hdl.axi import AxiStreamSignature, lane_bits
 from hdl.axi_in import AxiInput
 from hdl.axi_out import AxiOutput
+from hdl.memory import times, total
 from hdl.stream import (
     Fork,
     PixelSignature,
@@ -16,6 +17,7 @@ from hdl.stream import (
     channels_of_way,
     connect_pixels,
     connect_streams,
+    queue_memories,
 )
 from hdl.table import Table
 
@@ -111,6 +113,29 @@ class Top(wiring.Component):
             ways=stage.o.signature.ways, sample=sample, zero_point=tensor.zero_point,
             beat_samples=BEAT_BITS // lane_bits(sample))
 
+    @property
+    def links(self):
+        """What stands between the stages, where branches part and before they meet again.
+
+        Returns
+        -------
+        list of Fork or Queue
+        """
+        made = {self.network.input: (self.table or self.source).o,
+                **{node.output: self.stages[node.name].o for node in self.network.nodes}}
+        forks = [self._forked(name, stream) for name, stream in made.items() if self._copies(name) > 1]
+        skips = [queue for node in self.network.nodes if len(node.inputs) > 1 for queue in self._skips(
+            node, [made[name] for name in node.inputs]).values()]
+        return forks + skips
+
+    @property
+    def memories(self):
+        """Counter of :class:`~hdl.memory.MemorySize` of the whole design."""
+        units = [self.source, *self.targets, *self.stages.values(), *self.links]
+        units += [] if self.table is None else [self.table]
+        return total(unit.memories for unit in units) + times(
+            len(self.targets), queue_memories(1, STATUS_DEPTH))
+
     def ports(self):
         """Ports by their Verilog names, for the conversion."""
         return {"_".join(map(str, path)): (value, member.flow)
@@ -154,25 +179,36 @@ class Top(wiring.Component):
 
     def _fork(self, m, name, stream):
         """A tensor's stream for each of its readers."""
-        copies = len(readers(self.network)[name]) + (name in self.network.outputs)
-        if copies == 1:
+        if self._copies(name) == 1:
             return {name: [stream]}
-        signature = PixelSignature(stream.signature.shape, channels=stream.signature.channels,
-                                   ways=stream.signature.ways)
-        fork = Fork(signature, depths=[FORK_DEPTH] * copies)
+        fork = self._forked(name, stream)
         m.submodules[f"fork_{list(self.network.tensors).index(name)}"] = fork
         connect_pixels(m, stream, fork.i)
         return {name: list(fork.o)}
 
+    def _copies(self, name):
+        """Readers of a tensor, its output adapter included."""
+        return len(readers(self.network)[name]) + (name in self.network.outputs)
+
+    def _forked(self, name, stream):
+        signature = PixelSignature(stream.signature.shape, channels=stream.signature.channels,
+                                   ways=stream.signature.ways)
+        return Fork(signature, depths=[FORK_DEPTH] * self._copies(name))
+
     def _join(self, m, number, node, streams):
         """A stage behind the queues that keep its branches from blocking each other."""
         ports = operands(self.stages[node.name])
-        depths = join_depths(self.network, node)
-        for n, (operand, port, pixels) in enumerate(zip(node.inputs, ports, depths)):
-            source = streams[operand].pop(0)
+        sources = [streams[operand].pop(0) for operand in node.inputs]
+        for (n, w), queue in self._skips(node, sources).items():
+            m.submodules[f"skip_{number}_{n}_{w}"] = queue
+            connect_streams(m, sources[n].way[w], queue.i)
+            connect_streams(m, queue.o, ports[n].way[w])
+
+    def _skips(self, node, sources):
+        """The queues before a stage that joins branches, by (operand, way)."""
+        queues = {}
+        for n, (source, pixels) in enumerate(zip(sources, join_depths(self.network, node))):
             per_way = channels_of_way(source.signature.channels, source.signature.ways)
-            for w, (way, target) in enumerate(zip(source.way, port.way)):
-                queue = Queue(way.payload.shape(), depth=pixels * per_way)
-                m.submodules[f"skip_{number}_{n}_{w}"] = queue
-                connect_streams(m, way, queue.i)
-                connect_streams(m, queue.o, target)
+            for w, way in enumerate(source.way):
+                queues[n, w] = Queue(way.payload.shape(), depth=pixels * per_way)
+        return queues

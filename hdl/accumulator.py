@@ -8,15 +8,27 @@ from amaranth.utils import bits_for
 
 from .check import positive
 from .dot import sums_layout
+from .memory import ram, rom, times
 from .rom import Rom, pack
 from .stream import channels_of_way
 
-__all__ = ["Accumulator", "totals_layout"]
+__all__ = ["Accumulator", "accumulator_memories", "totals_layout"]
 
 
 def totals_layout(width, ways):
     """One total of each way; ``last`` ends an output pixel."""
     return data.StructLayout({"sums": sums_layout(width, ways), "last": 1})
+
+
+def accumulator_memories(*, lanes, sum_width, width, filters, ways, windows):
+    """Memories of an :class:`Accumulator` of ``filters`` biases: its lanes' queues, and the biases."""
+    words = channels_of_way(filters, ways)
+    return times(lanes, ram(sum_width * ways, 1 << _address_bits(windows, words))) + rom(
+        width * ways, words)
+
+
+def _address_bits(windows, words):
+    return max(1, bits_for(windows * words - 1))
 
 
 class Accumulator(wiring.Component):
@@ -70,12 +82,17 @@ class Accumulator(wiring.Component):
             "o": Out(stream.Signature(totals_layout(width, ways)))})
 
     @property
+    def memories(self):
+        return accumulator_memories(lanes=self.lanes, sum_width=self.sum_width, width=self.width,
+                                    filters=len(self.bias), ways=self.ways, windows=self.windows)
+
+    @property
     def latency(self):
         return 2 + self.lanes.bit_length()
 
     def elaborate(self, platform):
         m = Module()
-        bits = max(1, bits_for(self.windows * self.words - 1))
+        bits = _address_bits(self.windows, self.words)
         head = Signal(bits)
         en, pop = Signal(), Signal()
         rows, waiting = [], []

@@ -5,9 +5,10 @@ from amaranth.lib.wiring import In, Out
 
 from .bounds import signed_bits
 from .check import between
+from .memory import total
 from .pitch import lookup
 from .requantize import MULTIPLIER_BITS
-from .stream import PixelSignature, Queue, connect_streams
+from .stream import PixelSignature, Queue, connect_streams, queue_memories
 
 __all__ = ["Add"]
 
@@ -112,6 +113,10 @@ class Add(wiring.Component):
         """Smallest and largest sum of the products and ``offset``."""
         ends = zip(*(_limits(shape) for shape in self.shapes))
         return [sum(n * end for n, end in zip(self.multipliers, pair)) + offset for pair in ends]
+
+    @property
+    def memories(self):
+        return total(queue_memories(way.payload.shape(), QUEUE_DEPTH) for way in self.o.way)
 
     def elaborate(self, platform):
         m = Module()

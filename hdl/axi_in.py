@@ -7,7 +7,8 @@ from amaranth.lib.wiring import In, Out
 
 from .axi import AxiStreamSignature, check_format, lane_bits
 from .check import positive
-from .stream import PixelSignature, Queue, channels_of_way, connect_streams
+from .memory import times
+from .stream import PixelSignature, Queue, channels_of_way, connect_streams, queue_memories
 
 __all__ = ["AxiInput"]
 
@@ -85,6 +86,11 @@ class AxiInput(wiring.Component):
             "o": Out(self._pixel), "status": Out(stream.Signature(1)),
             "clear": In(1), "was_short": Out(1), "was_long": Out(1),
         })
+
+    @property
+    def memories(self):
+        return queue_memories(1, STATUS_DEPTH) + times(
+            self._ways, queue_memories(self._pixel.beat, WAY_DEPTH))
 
     def elaborate(self, platform):
         m = Module()

@@ -5,7 +5,8 @@ from amaranth.lib.wiring import In, Out
 
 from .axi import AxiStreamSignature, check_format, lane_bits
 from .check import positive
-from .stream import PixelSignature, Queue, channels_of_way, connect_streams
+from .memory import times
+from .stream import PixelSignature, Queue, channels_of_way, connect_streams, queue_memories
 
 __all__ = ["AxiOutput"]
 
@@ -68,6 +69,10 @@ class AxiOutput(wiring.Component):
             "m_axis": Out(AxiStreamSignature(
                 data_bits=beat_samples * lane_bits(self._sample), user_bits=1)),
         })
+
+    @property
+    def memories(self):
+        return times(self._ways if self._ways > 1 else 0, queue_memories(self._pixel.beat, self._most))
 
     def elaborate(self, platform):
         m = Module()

@@ -6,8 +6,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .check import between, positive
+from .memory import total
 from .pitch import lookup
-from .stream import PixelSignature, Queue, connect_streams
+from .stream import PixelSignature, Queue, connect_streams, queue_memories
 
 __all__ = ["Concat"]
 
@@ -78,6 +79,10 @@ class Concat(wiring.Component):
     def operands(self):
         """The operands' interfaces, in order."""
         return [getattr(self, f"i{n}") for n in range(len(self.shapes))]
+
+    @property
+    def memories(self):
+        return total(queue_memories(way.payload.shape(), QUEUE_DEPTH) for way in self.o.way)
 
     def elaborate(self, platform):
         m = Module()

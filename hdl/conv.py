@@ -11,6 +11,7 @@ from .bounds import signed_bits, sum_bounds
 from .check import between, positive
 from .dot import SparseDot
 from .mac import dsp_count
+from .memory import total
 from .requantize import Requantize, requantize_dsps
 from .stream import PixelSignature, connect_pixels, connect_streams
 from .walk import Walk
@@ -19,11 +20,11 @@ from .window import Window
 __all__ = ["Conv", "conv_dsps"]
 
 
-def conv_dsps(shape, *, weight_width, width, lanes, pes, out_ways, family):
+def conv_dsps(shape, *, weight_width, width, lanes, pes, out_ways, family, requantize_cycles=1):
     """DSP blocks of a stage with ``lanes`` lanes in all, whose totals have ``width`` bits."""
     return (lanes * dsp_count(pes=pes, ways=out_ways, shape=shape, weight_width=weight_width,
                               sum_width=width, family=family)
-            + requantize_dsps(width, ways=out_ways, family=family))
+            + requantize_dsps(width, ways=out_ways, family=family, cycles=requantize_cycles))
 
 
 class Conv(wiring.Component):
@@ -31,9 +32,9 @@ class Conv(wiring.Component):
 
     ``lanes * row_lanes * pes`` multipliers. An output pixel takes, for each of its
     ``ceil(filters / pes)`` passes, the largest of: the non-zeros of its busiest lane, the taps inside
-    the map of that lane, and ``pes / out_ways``; lanes may run ``windows`` output pixels apart. All
-    widths are exact bounds for the given weights and input range. A fully connected layer is a
-    kernel as large as the map.
+    the map of that lane, and ``pes / out_ways * requantize_cycles``; lanes may run ``windows``
+    output pixels apart. All widths are exact bounds for the given weights and input range. A fully
+    connected layer is a kernel as large as the map.
 
     With ``groups``, the filters of group g, as many for each, see the channels of group g only; a
     pass then counts the non-zeros of its group. A depthwise convolution whose channels have several
@@ -68,6 +69,8 @@ class Conv(wiring.Component):
         Groups of channels and filters.
     family : str
         See :class:`~hdl.mac.MacArray`.
+    requantize_cycles : int
+        Cycles that a requantizer spends on a sum, see :class:`~hdl.requantize.Requantize`.
 
     Members
     -------
@@ -82,7 +85,8 @@ class Conv(wiring.Component):
 
     def __init__(self, shape, *, low, high, walk, weights, bias, weight_width, multiplier, shift,
                  out_low, out_high, out_shape, pes, lanes=1, row_lanes=1, ways=1, out_ways=1,
-                 windows=4, slots=None, keep_zeros=False, groups=1, family="behavioural"):
+                 windows=4, slots=None, keep_zeros=False, groups=1, family="behavioural",
+                 requantize_cycles=1):
         weights, bias = np.asarray(weights, np.int64), np.asarray(bias, np.int64)
         if not isinstance(walk, Walk):
             raise TypeError(f"Walk must be a Walk, not {walk!r}")
@@ -132,7 +136,7 @@ class Conv(wiring.Component):
             windows=windows)
         self.requantize = Requantize(
             width=width, multiplier=multiplier, shift=shift, low=out_low, high=out_high,
-            shape=out_shape, ways=out_ways, keep_zeros=keep_zeros)
+            shape=out_shape, ways=out_ways, keep_zeros=keep_zeros, cycles=requantize_cycles)
         super().__init__({
             "i": In(PixelSignature(shape, channels=channels, ways=ways)),
             "o": Out(PixelSignature(out_shape, channels=filters, ways=out_ways))})
@@ -147,7 +151,12 @@ class Conv(wiring.Component):
         """DSP blocks of the stage, those of the requantization included."""
         return conv_dsps(self.shape, weight_width=self.weight_width, width=self.accumulator.width,
                          lanes=len(self.dots), pes=self.dots[0].pes, out_ways=self.accumulator.ways,
-                         family=self.family)
+                         family=self.family, requantize_cycles=self.requantize.cycles)
+
+    @property
+    def memories(self):
+        return total(unit.memories for unit in (
+            self.window, *self.dots, self.accumulator, self.requantize))
 
     def elaborate(self, platform):
         m = Module()

@@ -10,6 +10,7 @@ from .accumulator import Accumulator
 from .bounds import signed_bits, sum_bounds
 from .check import between, positive
 from .mac import FAMILIES
+from .memory import total
 from .reduce import Reduce
 from .requantize import Requantize, requantize_dsps
 from .stream import PixelSignature, connect_pixels, connect_streams
@@ -20,18 +21,19 @@ from .window import Window
 __all__ = ["Depthwise", "depthwise_dsps"]
 
 
-def depthwise_dsps(*, width, ways, row_lanes, family):
+def depthwise_dsps(*, width, ways, row_lanes, family, requantize_cycles=1):
     """DSP blocks of a stage whose totals have ``width`` bits."""
-    return ways * row_lanes + requantize_dsps(width, ways=ways, family=family)
+    return ways * row_lanes + requantize_dsps(
+        width, ways=ways, family=family, cycles=requantize_cycles)
 
 
 class Depthwise(wiring.Component):
     """Convolve each channel of a sparse feature map, spending multiplier cycles on non-zeros only.
 
     ``ways * row_lanes`` multipliers. Every way works on its own. An output pixel takes, on each
-    way, the largest of: the non-zeros of its busiest row lane, the taps of that lane inside the map,
-    and the channels of the way; row lanes may run ``windows`` output pixels apart. All widths are exact
-    bounds for the given weights and input range.
+    way, the largest of: the non-zeros of its busiest row lane, the taps of that lane inside the
+    map, and the channels of the way times ``requantize_cycles``; row lanes may run ``windows``
+    output pixels apart. All widths are exact bounds for the given weights and input range.
 
     With an idle stage, the first result follows the beat that completes its window, with n products
     on the busiest row lane, after 9 + n + ``Weigh.latency`` + 3 + ``accumulators[0].latency`` +
@@ -66,6 +68,8 @@ class Depthwise(wiring.Component):
     family : str
         Which DSP blocks ``dsp_count`` counts, see :class:`~hdl.mac.MacArray`; all multipliers are
         behavioural.
+    requantize_cycles : int
+        Cycles that a requantizer spends on a sum, see :class:`~hdl.requantize.Requantize`.
 
     Members
     -------
@@ -80,7 +84,7 @@ class Depthwise(wiring.Component):
 
     def __init__(self, shape, *, low, high, walk, weights, bias, weight_width, multiplier, shift,
                  out_low, out_high, out_shape, ways=1, row_lanes=1, windows=4, slots=None,
-                 keep_zeros=False, family="behavioural"):
+                 keep_zeros=False, family="behavioural", requantize_cycles=1):
         weights, bias = np.asarray(weights, np.int64), np.asarray(bias, np.int64)
         if not isinstance(walk, Walk):
             raise TypeError(f"Walk must be a Walk, not {walk!r}")
@@ -126,7 +130,7 @@ class Depthwise(wiring.Component):
             self.requantizes.append(Requantize(
                 width=self.width, multiplier=np.asarray(multiplier)[way::ways],
                 shift=np.asarray(shift)[way::ways], low=out_low, high=out_high, shape=out_shape,
-                keep_zeros=keep_zeros))
+                keep_zeros=keep_zeros, cycles=requantize_cycles))
         super().__init__({
             "i": In(signature), "o": Out(PixelSignature(out_shape, channels=channels, ways=ways))})
 
@@ -139,7 +143,12 @@ class Depthwise(wiring.Component):
     def dsp_count(self):
         """DSP blocks of the stage, those of the requantization included."""
         return depthwise_dsps(width=self.width, ways=self.ways, row_lanes=self.row_lanes,
-                              family=self.family)
+                              family=self.family, requantize_cycles=self.requantizes[0].cycles)
+
+    @property
+    def memories(self):
+        parts = [*sum(self.weighs, []), *sum(self.reduces, []), *self.accumulators, *self.requantizes]
+        return total(unit.memories for unit in (self.window, *parts))
 
     def elaborate(self, platform):
         m = Module()

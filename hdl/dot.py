@@ -7,14 +7,20 @@ from amaranth.lib.wiring import In, Out
 from .check import between, positive
 from .lane import product_layout
 from .mac import FAMILIES, MacArray
+from .memory import rom
 from .rom import Rom, pack
 
-__all__ = ["SparseDot", "sums_layout"]
+__all__ = ["SparseDot", "dot_memories", "sums_layout"]
 
 
 def sums_layout(width, ways):
     """One sum of each way."""
     return data.ArrayLayout(signed(width), ways)
+
+
+def dot_memories(*, filters, addresses, pes, weight_width):
+    """Weight memory of a :class:`SparseDot` whose weights are (filters, addresses)."""
+    return rom(pes * weight_width, -(-filters // pes) * addresses)
 
 
 class SparseDot(wiring.Component):
@@ -88,6 +94,11 @@ class SparseDot(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(product_layout(shape, depth))),
             "o": Out(stream.Signature(sums_layout(sum_width, ways)))})
+
+    @property
+    def memories(self):
+        return dot_memories(filters=self.filters, addresses=self.addresses, pes=self.pes,
+                            weight_width=self.weight_width)
 
     @property
     def words(self):

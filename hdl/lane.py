@@ -4,11 +4,14 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from .memory import ram
 from .pitch import Pitch, select
 from .stepper import wrapped
-from .stream import Queue, connect_streams
+from .stream import Queue, connect_streams, queue_memories
 
-__all__ = ["WindowLane", "product_layout"]
+__all__ = ["WindowLane", "lane_memories", "product_layout"]
+
+LISTS = 4           # that wait to be read
 
 
 def product_layout(shape, depth, channels=None):
@@ -20,6 +23,32 @@ def product_layout(shape, depth, channels=None):
     channel = {} if channels is None else {"channel": range(max(2, channels))}
     return data.StructLayout({"value": shape, "address": range(max(2, depth)), "last": 1, "final": 1,
                               **channel})
+
+
+def lane_memories(shape, *, channels, groups, layout, slots, kernel, passes, ahead, by_channel):
+    """Memories of a :class:`WindowLane` of these parameters: ring, lengths, passes, lists."""
+    _, ring, weights = _pitches(channels, groups, slots, kernel, passes, by_channel)
+    return (ram(_word(shape, channels), ring.depth) + ram(_lengths(channels, groups), slots)
+            + queue_memories(layout, ahead) + queue_memories(_list_layout(ring, weights, channels), LISTS))
+
+
+def _pitches(channels, groups, slots, kernel, passes, by_channel):
+    """Of a slot one region for each group's list, of the ring, and of the weights."""
+    return (Pitch(groups, slots), Pitch(channels, slots * groups),
+            Pitch(channels, 1 if by_channel else kernel[0] * kernel[1] * passes))
+
+
+def _word(shape, channels):
+    return data.StructLayout({"value": shape, "channel": range(max(2, channels))})
+
+
+def _lengths(channels, groups):
+    return data.ArrayLayout(range(channels + 1), groups)
+
+
+def _list_layout(ring, weights, channels):
+    return data.StructLayout({"base": ring.base_shape, "weights": weights.base_shape,
+                              "count": range(channels + 1), "last": 1, "final": 1})
 
 
 class WindowLane(wiring.Component):
@@ -69,9 +98,8 @@ class WindowLane(wiring.Component):
         self.shape, self.channels, self.groups, self.layout = shape, channels, groups, layout
         self.slots, self.kernel, self.steps, self.ahead = slots, kernel, steps, ahead
         self.by_channel = by_channel
-        self._regions = Pitch(groups, slots)        # of a slot, one for each group's list
-        self._ring = Pitch(channels, slots * groups)
-        self._weights = Pitch(channels, 1 if by_channel else kernel[0] * kernel[1] * passes)
+        self._regions, self._ring, self._weights = _pitches(
+            channels, groups, slots, kernel, passes, by_channel)
         super().__init__({
             "write": In(1), "close": In(1), "slot": In(range(slots)), "value": In(shape),
             "channel": In(range(max(2, channels))), "group": In(range(groups)), "done": Out(1),
@@ -95,10 +123,10 @@ class WindowLane(wiring.Component):
         # A pixel's lengths are one word, written when it closes: groups may be without a non-zero,
         # and need a length nevertheless.
         size = range(self.channels + 1)
-        word = data.StructLayout({"value": self.shape, "channel": range(max(2, self.channels))})
-        m.submodules.ring = ring = Memory(shape=word, depth=self._ring.depth, init=[])
+        m.submodules.ring = ring = Memory(
+            shape=_word(self.shape, self.channels), depth=self._ring.depth, init=[])
         m.submodules.counts = lengths = Memory(
-            shape=data.ArrayLayout(size, self.groups), depth=self.slots, init=[])
+            shape=_lengths(self.channels, self.groups), depth=self.slots, init=[])
         place, count = ring.write_port(), lengths.write_port()
         # Of the pixel that is arriving.
         stored = [Signal(size, name=f"stored_{g}") for g in range(self.groups)]
@@ -162,10 +190,8 @@ class WindowLane(wiring.Component):
 
         # The newest list waits until it is known whether it is the last of its pass, so that the
         # mark of a pass's end never costs a product of its own.
-        layout = data.StructLayout({
-            "base": self._ring.base_shape, "weights": self._weights.base_shape,
-            "count": range(self.channels + 1), "last": 1, "final": 1})
-        m.submodules.lists = lists = Queue(layout, depth=4)
+        layout = _list_layout(self._ring, self._weights, self.channels)
+        m.submodules.lists = lists = Queue(layout, depth=LISTS)
         held = Signal()
         filled, close, load = Signal(), Signal(), Signal()
         length = Signal(range(self.channels + 1))

@@ -4,7 +4,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .check import between, positive
-from .stream import PixelSignature, Queue, channels_of_way, connect_streams
+from .memory import total
+from .stream import PixelSignature, Queue, channels_of_way, connect_streams, queue_memories
 
 __all__ = ["Pad"]
 
@@ -79,6 +80,10 @@ class Pad(wiring.Component):
         super().__init__({
             "i": In(PixelSignature(self.shape, channels=channels, ways=ways)),
             "o": Out(PixelSignature(self.out_shape, channels=self.out_channels, ways=ways))})
+
+    @property
+    def memories(self):
+        return total(queue_memories(way.payload.shape(), QUEUE_DEPTH) for way in self.o.way)
 
     def elaborate(self, platform):
         m = Module()

@@ -7,10 +7,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .check import between, positive
+from .memory import total
 from .pitch import lookup
 from .reduce import Reduce
 from .requantize import Requantize, requantize_dsps
-from .stream import PixelSignature, Queue, channels_of_way, connect_streams
+from .stream import PixelSignature, Queue, channels_of_way, connect_streams, queue_memories
 from .walk import Walk
 from .window import Window
 
@@ -23,17 +24,19 @@ class Pool(wiring.Component):
     """Maximum or average of each channel of a sparse feature map over a sliding window.
 
     Every way works on its own. An output pixel takes, on each way, the largest of: the non-zeros of
-    the window, its taps inside the map, and the channels of the way. Padding never counts: it is
-    minus infinity in a maximum and adds nothing to a sum. An average is a sum whose requantization
-    holds the division: by the same number in every window, or with ``counted`` by the taps that
-    count, so that windows at the border have scales of their own.
+    the window, its taps inside the map, and the channels of the way, times ``requantize_cycles`` in
+    an average. Padding never counts: it is minus infinity in a maximum and adds nothing to a sum.
+    An average is a sum whose requantization holds the division: by the same number in every window,
+    or with ``counted`` by the taps that count, so that windows at the border have scales of their
+    own.
 
     Where the only window holds the whole map (global pooling), there is no memory of pixels: each
-    beat is reduced as it arrives, a frame takes the larger of its beats and the channels on each
-    way, and its first result is offered 5 cycles (an average's 11) after its last beat was taken.
-    Otherwise, with an idle stage, 14 (20) cycles and one for each of the window's products after
-    the beat that completes it. A stage that comes out of reset first clears its banks, a cycle for
-    each channel of a way.
+    beat is reduced as it arrives, a frame takes the larger of its beats and the channels (times
+    ``requantize_cycles``) on each way, and its first result is offered 5 cycles (an average's 3 +
+    ``Requantize.latency``) after its last beat was taken. Otherwise, with an idle stage, 14 (12 +
+    ``Requantize.latency``) cycles and one for each of the window's products after the beat that
+    completes it. A stage that comes out of reset first clears its banks, a cycle for each channel
+    of a way.
     ``i.ready`` and ``o`` depend on registers only.
 
     Parameters
@@ -63,6 +66,9 @@ class Pool(wiring.Component):
         For counting DSP blocks, see :class:`~hdl.mac.MacArray`.
     slots : int or None
         Pixel slots of the window's ring, see :class:`~hdl.window.Window`; global pooling has none.
+    requantize_cycles : int
+        Cycles that a requantizer spends on a sum of an average, see
+        :class:`~hdl.requantize.Requantize`.
 
     Members
     -------
@@ -78,7 +84,7 @@ class Pool(wiring.Component):
 
     def __init__(self, shape, *, walk, channels, op, ways=1, out_shape=None, multiplier=None,
                  shift=None, low=None, high=None, counted=None, keep_zeros=False, slots=None,
-                 family="behavioural"):
+                 family="behavioural", requantize_cycles=1):
         if not isinstance(walk, Walk):
             raise TypeError(f"Walk must be a Walk, not {walk!r}")
         if op not in ("max", "avg"):
@@ -96,6 +102,9 @@ class Pool(wiring.Component):
             raise ValueError(f"Output shape of a maximum must be {self.shape!r}, not {out_shape!r}")
         if op == "max" and counted is not None:
             raise ValueError(f"Counted padding must be given for an average only, not {counted!r}")
+        if op == "max" and requantize_cycles != 1:
+            raise ValueError(
+                f"Requantize cycles must be 1 for a maximum, not {requantize_cycles!r}")
         self.counts = None if counted is None else _counts(walk, counted)
         if op == "avg":
             if out_shape is None:
@@ -120,7 +129,8 @@ class Pool(wiring.Component):
         self.requantizes = [] if op == "max" else [
             Requantize(width=self.sum_width, multiplier=np.asarray(multiplier)[entries],
                        shift=np.asarray(shift)[entries], low=low, high=high, shape=out_shape,
-                       keep_zeros=keep_zeros, channels=None if counted is None else shares[w])
+                       keep_zeros=keep_zeros, channels=None if counted is None else shares[w],
+                       cycles=requantize_cycles)
             for w, entries in enumerate(self._entries())]
         self.out_shape = self.shape if op == "max" else Shape.cast(out_shape)
         super().__init__({
@@ -150,7 +160,15 @@ class Pool(wiring.Component):
     @property
     def dsp_count(self):
         """DSP blocks of the requantizations of an average."""
-        return sum(requantize_dsps(self.sum_width, ways=1, family=self.family) for _ in self.requantizes)
+        return sum(requantize_dsps(self.sum_width, ways=1, family=self.family, cycles=requantize.cycles)
+                   for requantize in self.requantizes)
+
+    @property
+    def memories(self):
+        windows = [] if self.window is None else [self.window]
+        queues = [] if self.op == "avg" else [
+            queue_memories(way.payload.shape(), QUEUE_DEPTH) for way in self.o.way]
+        return total([unit.memories for unit in (*windows, *self.reduces, *self.requantizes)] + queues)
 
     def elaborate(self, platform):
         m = Module()

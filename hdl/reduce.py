@@ -1,4 +1,6 @@
 """Reduce a window's products per channel: the engine of max, average and global pooling."""
+from collections import Counter
+
 from amaranth import Module, Mux, Shape, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
@@ -7,6 +9,7 @@ from amaranth.utils import bits_for
 
 from .check import positive
 from .lane import product_layout
+from .memory import distributed, times
 from .pitch import lookup
 from .walk import Walk
 
@@ -100,6 +103,12 @@ class Reduce(wiring.Component):
             "i": In(stream.Signature(product_layout(self.shape, self.depth))),
             "o": Out(stream.Signature(reduced_layout(self.out_shape, channels)))})
 
+    @property
+    def memories(self):
+        size = self.out_shape if self.op == "sum" else self.shape.width
+        counts = banks_memories(bits_for(most_taps(self.walk)), self.channels) if self._counts else {}
+        return banks_memories(size, self.channels) + Counter(counts)
+
     def elaborate(self, platform):
         m = Module()
         # Taken first into a register: the path from a bank's address through its data and back
@@ -172,6 +181,10 @@ class Reduce(wiring.Component):
             with m.If(ox == len(columns) - 1):
                 m.d.sync += [ox.eq(0), oy.eq(Mux(oy == len(rows) - 1, 0, oy + 1))]
         return inside
+
+
+def banks_memories(shape, channels):
+    return times(2, distributed(shape, max(2, channels)))
 
 
 class Banks(wiring.Component):

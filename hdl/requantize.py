@@ -6,17 +6,42 @@ from amaranth.lib.wiring import In, Out
 
 from .accumulator import totals_layout
 from .check import between, positive
+from .memory import rom, total
+from .multiply import MAX_CYCLES, MULTIPLIER_BITS, multiply, multiply_latency
 from .rom import Rom, pack
-from .stream import PixelSignature, Queue, channels_of_way, connect_streams
+from .stream import (
+    PixelSignature,
+    Queue,
+    beat_layout,
+    channels_of_way,
+    connect_streams,
+    queue_memories,
+)
 
-__all__ = ["Requantize", "requantize_dsps"]
+__all__ = ["Requantize", "requantize_dsps", "requantize_memories", "turn_bits"]
 
-MULTIPLIER_BITS = 17
+QUEUE_DEPTH = 16
 
 
-def requantize_dsps(width, *, ways, family):
-    """DSP blocks that scale sums of ``width`` bits: one a way while the sum fits its wide port."""
-    return ways * -(-width // (27 if family == "dsp48e2" else 25))
+def requantize_dsps(width, *, ways, family, cycles=1):
+    """DSP blocks that scale sums of ``width`` bits: one a way while the sum fits its wide port.
+
+    None if a sum may take several ``cycles``.
+    """
+    return ways * -(-width // (27 if family == "dsp48e2" else 25)) if cycles == 1 else 0
+
+
+def turn_bits(shift):
+    """Bits of the part of ``shift`` that differs between channels."""
+    return int(np.max(shift) - np.min(shift)).bit_length()
+
+
+def requantize_memories(shift, shape, *, ways, channels=None, depth=QUEUE_DEPTH):
+    """Memories of a :class:`Requantize` of these parameters: multipliers with shifts, and queues."""
+    together = ways if channels is None else 1
+    channels = len(shift) if channels is None else channels
+    return rom((MULTIPLIER_BITS + turn_bits(shift)) * together, -(-len(shift) // together)) + total(
+        [queue_memories(beat_layout(shape, channels_of_way(channels, ways)), depth)] * ways)
 
 
 class Requantize(wiring.Component):
@@ -25,7 +50,7 @@ class Requantize(wiring.Component):
     The result is ``clip(round_half_even(sum * multiplier / 2**shift), low, high)`` with a multiplier
     and a shift for each channel, the integer arithmetic of quantized ONNX. ReLU is ``low = 0``.
     With ``channels`` given, they are chosen by ``i.payload.index`` instead, whatever the channel.
-    One sum per cycle and way, ``latency`` cycles to the output. ``i.ready`` depends
+    One sum per way in ``cycles`` cycles, ``latency`` cycles to the output. ``i.ready`` depends
     combinationally on the queues' state only.
 
     Parameters
@@ -46,6 +71,9 @@ class Requantize(wiring.Component):
         Beats that each way's output queue holds.
     channels : int or None
         Channels, where ``multiplier`` and ``shift`` do not have an entry for each.
+    cycles : int
+        1: products in DSP blocks; 2 to 8: in LUTs, the fewer the more cycles, see
+        :class:`~hdl.multiply.SerialMultiply`.
 
     Members
     -------
@@ -54,16 +82,19 @@ class Requantize(wiring.Component):
         field ``index`` chooses the multiplier and shift of all ways.
     o : Out(PixelSignature(shape, channels=channels, ways=ways))
 
+    Attributes
+    ----------
+    latency : int
+        From a sum to its beat, in cycles.
+
     Raises
     ------
     TypeError, ValueError
         If a parameter is out of its range, or the bounds do not fit into ``shape``.
     """
 
-    latency = 8
-
-    def __init__(self, *, width, multiplier, shift, low, high, shape, ways=1, keep_zeros=False, depth=16,
-                 channels=None):
+    def __init__(self, *, width, multiplier, shift, low, high, shape, ways=1, keep_zeros=False, depth=QUEUE_DEPTH,
+                 channels=None, cycles=1):
         self.width, self.ways = positive("Width", width), positive("Ways", ways)
         self.multiplier, self.shift = np.asarray(multiplier, np.int64), np.asarray(shift, np.int64)
         if self.multiplier.shape != self.shift.shape or self.multiplier.ndim != 1 \
@@ -81,6 +112,7 @@ class Requantize(wiring.Component):
         self.low = between("Lower bound", low, least, 0)
         self.high = between("Upper bound", high, 0, least + (1 << self.shape.width) - 1)
         self.keep_zeros, self.depth = keep_zeros, positive("Depth", depth)
+        self.cycles = between("Cycles", cycles, 1, MAX_CYCLES)
         layout = totals_layout(width, ways)
         if self.indexed:
             layout = data.StructLayout(
@@ -89,48 +121,77 @@ class Requantize(wiring.Component):
             "i": In(stream.Signature(layout)),
             "o": Out(PixelSignature(shape, channels=self.channels, ways=ways))})
 
+        self.turn_bits = turn_bits(self.shift)
+        self.together = 1 if self.indexed else ways     # entries of a word: what all ways need
+        self.beside = data.StructLayout({
+            "last": 1, "number": range(max(2, channels_of_way(self.channels, ways))),
+            "turns": data.ArrayLayout(self.turn_bits, self.together)})
+
+    @property
+    def memories(self):
+        return requantize_memories(self.shift, self.shape, ways=self.ways, depth=self.depth,
+                                   channels=self.channels if self.indexed else None)
+
+    @property
+    def latency(self):
+        return 6 + multiply_latency(self.cycles)
+
     def elaborate(self, platform):
         m = Module()
         words = channels_of_way(self.channels, self.ways)
-        least = int(self.shift.min())
-        turn_bits = int(self.shift.max() - least).bit_length()
-        scale = (self.shift - least << MULTIPLIER_BITS) + self.multiplier
-        together = 1 if self.indexed else self.ways     # entries of a word: what all ways need
-        table = np.append(scale, np.zeros(-len(scale) % together, np.int64))
-        entry = MULTIPLIER_BITS + turn_bits
+        scale = (self.shift - self.shift.min() << MULTIPLIER_BITS) + self.multiplier
+        table = np.append(scale, np.zeros(-len(scale) % self.together, np.int64))
+        entry = MULTIPLIER_BITS + self.turn_bits
         m.submodules.scales = scales = Rom(
-            entry * together, pack(table.reshape(-1, together), entry))
+            entry * self.together, pack(table.reshape(-1, self.together), entry))
 
-        en, number = Signal(), Signal(range(max(2, words)))
-        taken = Signal()
-        m.d.comb += [self.i.ready.eq(en), taken.eq(self.i.valid & en),
+        en, taken = Signal(), Signal()
+        number = Signal(range(max(2, words)))
+        pause = Signal(range(self.cycles))      # cycles to wait before the next transfer
+        m.d.comb += [self.i.ready.eq(en & (pause == 0)), taken.eq(self.i.valid & self.i.ready),
                      scales.address.eq(self.i.payload.index if self.indexed else number),
                      scales.en.eq(en)]
+        with m.If(en):
+            m.d.sync += pause.eq(Mux(taken, self.cycles - 1, Mux(pause == 0, 0, pause - 1)))
         with m.If(taken):
             m.d.sync += number.eq(Mux(self.i.payload.last, 0, number + 1))
 
-        # valid, last and number travel beside the data.
-        stages = 6
-        valid = [Signal(name=f"valid_{n}") for n in range(stages)]
-        last = [Signal(name=f"last_{n}", reset_less=True) for n in range(stages)]
-        count = [Signal.like(number, name=f"number_{n}", reset_less=True) for n in range(stages)]
+        # While the multipliers are read.
+        start, sums = Signal(), Signal.like(self.i.payload.sums, reset_less=True)
+        last, count = Signal(reset_less=True), Signal.like(number, name="count", reset_less=True)
         with m.If(en):
-            m.d.sync += [valid[0].eq(taken), last[0].eq(self.i.payload.last), count[0].eq(number)]
-            for n in range(1, stages):
-                m.d.sync += [valid[n].eq(valid[n - 1]), last[n].eq(last[n - 1]),
-                             count[n].eq(count[n - 1])]
+            m.d.sync += [start.eq(taken), sums.eq(self.i.payload.sums),
+                         last.eq(self.i.payload.last), count.eq(number)]
+        m.submodules.multiply = unit = multiply(
+            cycles=self.cycles, width=self.width, ways=self.ways, tag=self.beside)
+        m.d.comb += [unit.en.eq(en), unit.start.eq(start), unit.sums.eq(sums),
+                     unit.tag.last.eq(last), unit.tag.number.eq(count)]
+        read = [scales.data.word_select(n, entry) for n in range(self.together)]
+        m.d.comb += [turn.eq(scale[MULTIPLIER_BITS:])
+                     for turn, scale in zip(unit.tag.turns, read, strict=True)]
+        m.d.comb += [unit.factors[w].eq(read[w % self.together]) for w in range(self.ways)]
+
+        # valid, last and number travel beside the data.
+        stages = 3
+        valid = [unit.done, *(Signal(name=f"valid_{n}") for n in range(stages))]
+        tags = [unit.tag_out, *(Signal(self.beside, name=f"beside_{n}", reset_less=True)
+                                for n in range(stages))]
+        with m.If(en):
+            for n in range(stages):
+                m.d.sync += [valid[n + 1].eq(valid[n]), tags[n + 1].eq(tags[n])]
+        last, count = tags[-1].last, tags[-1].number
 
         ready = []
         for w in range(self.ways):
-            result = self._scale(m, en, self.i.payload.sums[w],
-                                 scales.data.word_select(w % together, entry), least, turn_bits, w)
+            turn = unit.tag_out.turns[w % self.together]
+            result = self._scale(m, en, unit.products[w], turn, w)
             m.submodules[f"queue_{w}"] = queue = Queue(self.o.way[w].payload.shape(), depth=self.depth)
             mine = channels_of_way(self.channels, self.ways, w)
             closing, present = Signal(name=f"closing_{w}"), Signal(name=f"present_{w}")
             m.d.comb += [
-                closing.eq(last[-1] if mine == words else count[-1] == mine - 1),
-                present.eq(1 if mine == words else count[-1] < mine),
-                queue.i.payload.value.eq(result), queue.i.payload.channel.eq(count[-1]),
+                closing.eq(last if mine == words else count == mine - 1),
+                present.eq(1 if mine == words else count < mine),
+                queue.i.payload.value.eq(result), queue.i.payload.channel.eq(count),
                 queue.i.payload.last.eq(closing),
                 queue.i.valid.eq(valid[-1] & en & present
                                  & (1 if self.keep_zeros else (result != 0) | closing)),
@@ -140,8 +201,8 @@ class Requantize(wiring.Component):
         m.d.comb += en.eq(~valid[-1] | Cat(ready).all())
         return m
 
-    def _scale(self, m, en, total, scale, least, turn_bits, w):
-        """Six stages: operands, multiplier, product, shift, round, clamp."""
+    def _scale(self, m, en, product, turn, w):
+        """Three stages: shift, round, clamp."""
         def register(value, name, shape=None):
             signal = Signal(Shape.cast(shape if shape is not None else value.shape()),
                             name=f"{name}_{w}", reset_less=True)
@@ -149,25 +210,23 @@ class Requantize(wiring.Component):
                 m.d.sync += signal.eq(value)
             return signal
 
-        operand = register(register(total, "total"), "operand")
-        factor = register(scale[:MULTIPLIER_BITS], "factor")
-        turn = [register(scale[MULTIPLIER_BITS:], "turn_0")]
-        turn.append(register(turn[0], "turn_1"))
-        product = register(operand * factor, "product", signed(self.width + MULTIPLIER_BITS))
-
-        # Shifted by the channel's share of the shift; bits shifted out only matter as "any of them".
-        most = (1 << turn_bits) - 1
-        point = least + most                    # bits behind the binary point
-        wide = Signal(signed(max(self.width + MULTIPLIER_BITS + most, point + 1)), name=f"wide_{w}")
-        m.d.comb += wide.eq((product << most) >> turn[1])
+        # Bits that no shift moves up to the half bit, or that are shifted out, only matter as "any
+        # of them". The channel's share of the shift follows.
+        least = int(self.shift.min())
+        below = max(least - 1, 0)
+        most = (1 << self.turn_bits) - 1
+        point = least - below + most            # bits behind the binary point
+        rest = register(product[:below].any(), "rest", 1)
+        product = product.shift_right(below)
+        wide = Signal(signed(max(len(product) + most, point + 1)), name=f"wide_{w}")
+        m.d.comb += wide.eq((product << most) >> turn)
         shifted = register(wide, "shifted")
 
         whole = register(shifted >> point, "whole", signed(max(2, len(shifted) - point)))
         up = Signal(name=f"up_{w}")
         if point:
             half = shifted[point - 1]
-            sticky = shifted[:point - 1].any() if point > 1 else 0
-            m.d.comb += up.eq(half & (sticky | (shifted >> point)[0]))
+            m.d.comb += up.eq(half & (rest | shifted[:point - 1].any() | (shifted >> point)[0]))
         up = register(up, "up", 1)
         rounded = Signal(signed(len(whole) + 1), name=f"rounded_{w}")
         result = Signal(self.shape, name=f"result_{w}", reset_less=True)

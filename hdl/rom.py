@@ -6,6 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .check import positive
+from .memory import rom
 
 __all__ = ["Rom", "pack"]
 
@@ -49,6 +50,10 @@ class Rom(wiring.Component):
             raise ValueError(f"Words must have {width} bits, not range from {min(words)} to {max(words)}")
         self.width, self.words = width, words
         super().__init__({"address": In(range(max(2, len(words)))), "en": In(1), "data": Out(width)})
+
+    @property
+    def memories(self):
+        return rom(self.width, len(self.words))
 
     def elaborate(self, platform):
         m = Module()

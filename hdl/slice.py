@@ -4,7 +4,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .check import between, positive
-from .stream import PixelSignature, Queue, channels_of_way, connect_streams
+from .memory import total
+from .stream import PixelSignature, Queue, channels_of_way, connect_streams, queue_memories
 
 __all__ = ["Slice"]
 
@@ -72,6 +73,10 @@ class Slice(wiring.Component):
         super().__init__({
             "i": In(PixelSignature(shape, channels=channels, ways=ways)),
             "o": Out(PixelSignature(shape, channels=self.size[2], ways=ways))})
+
+    @property
+    def memories(self):
+        return total(queue_memories(way.payload.shape(), QUEUE_DEPTH) for way in self.o.way)
 
     def elaborate(self, platform):
         m = Module()

@@ -1,4 +1,7 @@
 """Where the window stands: one walk over the map for all channel lanes that share a ring's filling."""
+import functools
+
+import numpy as np
 from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -7,7 +10,7 @@ from .pitch import lookup
 from .stream import Queue
 from .walk import Walk
 
-__all__ = ["Stepper", "pass_layout"]
+__all__ = ["IN_FLIGHT", "Stepper", "freed_shape", "pass_layout"]
 
 IN_FLIGHT = 16      # windows between the stepper and the slowest lane's release
 
@@ -23,6 +26,13 @@ def pass_layout(*, slots, taps, passes, kernel, groups=1):
         "slot": range(slots), "tap": range(taps * passes), "rows": range(max(2, kernel[0])),
         "columns": range(max(2, kernel[1])), "empty": 1, "final": 1,
         "group": range(groups)})
+
+
+@functools.cache
+def freed_shape(walk, row, rows):
+    """Numbers of slots that a window of the kernel rows ``row, row + rows, ...`` may free."""
+    keeps = np.array(walk.keeps(row, rows)).ravel()
+    return range(int(np.diff(keeps, append=walk.height * walk.width + keeps[0]).max()) + 1)
 
 
 class Stepper(wiring.Component):
@@ -116,7 +126,8 @@ class Stepper(wiring.Component):
         frees = Mux(row_end, lookup(m, oy, ends, name="free_row"),
                     Mux(lookup(m, oy, moves, name="moves"),
                         lookup(m, ox, moving, name="free_column"), 0))
-        m.submodules.freed = freed = Queue(range(max(max(ends), *moving) + 1), depth=IN_FLIGHT)
+        m.submodules.freed = freed = Queue(
+            freed_shape(walk, self.row, self.rows), depth=IN_FLIGHT)
 
         tap_row, tap_column = ([first for first, _ in axis.inside] for axis in (y, x))
         tap = Signal(range(max(2, y.taps * x.taps * self.groups * self.passes)))

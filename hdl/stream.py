@@ -6,9 +6,10 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from .check import positive
+from .memory import ram, times, total
 
 __all__ = ["beat_layout", "channels_of_way", "PixelSignature", "connect_streams", "connect_pixels",
-           "broadcast", "Queue", "Fork"]
+           "broadcast", "Queue", "queue_memories", "Fork"]
 
 
 def channels_of_way(channels, ways, way=0):
@@ -135,6 +136,11 @@ def broadcast(m, source, sinks):
         m.d.comb += [sink.payload.eq(source.payload), sink.valid.eq(source.valid & ready)]
 
 
+def queue_memories(shape, depth):
+    """Memory of a :class:`Queue` of these parameters."""
+    return ram(shape, 1 << max(1, bits_for(depth - 1)))
+
+
 class Queue(wiring.Component):
     """First-in first-out buffer with a registered output.
 
@@ -168,6 +174,11 @@ class Queue(wiring.Component):
     @property
     def depth(self):
         return 1 << self._bits
+
+    @property
+    def memories(self):
+        """Counter of :class:`~hdl.memory.MemorySize`, as every component that holds memories has it."""
+        return queue_memories(self._shape, self.depth)
 
     def elaborate(self, platform):
         m = Module()
@@ -213,6 +224,11 @@ class Fork(wiring.Component):
         self._signature = signature
         self._depths = [positive("Depth", depth) for depth in depths]
         super().__init__({"i": In(signature), "o": Out(signature).array(len(self._depths))})
+
+    @property
+    def memories(self):
+        each = total(queue_memories(self._signature.beat, depth) for depth in self._depths)
+        return times(self._signature.ways, each)
 
     def elaborate(self, platform):
         m = Module()

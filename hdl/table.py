@@ -5,9 +5,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .check import between, positive
+from .memory import rom as rom_size
+from .memory import total
 from .pitch import lookup
 from .rom import Rom, pack
-from .stream import PixelSignature, Queue, connect_streams
+from .stream import PixelSignature, Queue, channels_of_way, connect_streams, queue_memories
 
 __all__ = ["Table"]
 
@@ -80,6 +82,14 @@ class Table(wiring.Component):
         super().__init__({
             "i": In(PixelSignature(self.shape, channels=channels, ways=ways)),
             "o": Out(PixelSignature(self.out_shape, channels=channels, ways=ways))})
+
+    @property
+    def memories(self):
+        rows = [channels_of_way(len(self.tables), self.ways, w) if len(self.tables) > 1 else 1
+                for w in range(self.ways)]
+        return total(
+            rom_size(self.out_shape.width, count << self.shape.width)
+            + queue_memories(way.payload.shape(), QUEUE_DEPTH) for count, way in zip(rows, self.o.way))
 
     def elaborate(self, platform):
         m = Module()

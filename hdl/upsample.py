@@ -5,6 +5,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .check import between, positive
+from .memory import ram, total
 from .pitch import Pitch
 from .stream import PixelSignature, channels_of_way
 
@@ -72,6 +73,12 @@ class Upsample(wiring.Component):
             "i": In(PixelSignature(self.shape, channels=channels, ways=ways)),
             "o": Out(PixelSignature(self.shape, channels=channels, ways=ways))})
 
+    @property
+    def memories(self):
+        shares = [channels_of_way(self.channels, self.ways, w) for w in range(self.ways)]
+        return total(ram(_word(self.shape, share), Pitch(share, self.slots).depth)
+                     + ram(range(max(2, share)), self.slots) for share in shares)
+
     def elaborate(self, platform):
         m = Module()
         for w, (i, o) in enumerate(zip(self.i.way, self.o.way)):
@@ -81,8 +88,8 @@ class Upsample(wiring.Component):
     def _way(self, i, o, channels):
         m = Module()
         pitch = Pitch(channels, self.slots)
-        word = data.StructLayout({"value": self.shape, "channel": range(max(2, channels))})
-        m.submodules.ring = ring = Memory(shape=word, depth=pitch.depth, init=[])
+        m.submodules.ring = ring = Memory(
+            shape=_word(self.shape, channels), depth=pitch.depth, init=[])
         m.submodules.ends = ends = Memory(shape=range(max(2, channels)), depth=self.slots, init=[])
         arrived, fresh, freed = Signal(), Signal(), Signal()
         self._store(m, i, pitch, ring.write_port(), ends.write_port(), arrived, freed)
@@ -165,3 +172,7 @@ class Upsample(wiring.Component):
 
     def _after(self, slot):
         return Mux(slot == self.slots - 1, 0, slot + 1)
+
+
+def _word(shape, channels):
+    return data.StructLayout({"value": shape, "channel": range(max(2, channels))})

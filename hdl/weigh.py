@@ -5,6 +5,7 @@ from amaranth.lib.wiring import In, Out
 
 from .check import between
 from .lane import product_layout
+from .memory import rom as rom_size
 from .rom import Rom, pack
 
 __all__ = ["Weigh"]
@@ -54,6 +55,10 @@ class Weigh(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(product_layout(shape, depth, channels))),
             "o": Out(stream.Signature(product_layout(self.out_shape, channels)))})
+
+    @property
+    def memories(self):
+        return rom_size(self.weight_width, self.weights.size)
 
     @property
     def words(self):

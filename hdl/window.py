@@ -1,19 +1,23 @@
 """The zero-skipping sliding window."""
+import functools
+
 from amaranth import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from .check import positive
-from .lane import WindowLane, product_layout
+from .lane import WindowLane, lane_memories, product_layout
+from .memory import times, total
 from .pitch import lookup
-from .stepper import IN_FLIGHT, Stepper
-from .stream import PixelSignature, channels_of_way
+from .stepper import IN_FLIGHT, Stepper, freed_shape, pass_layout
+from .stream import PixelSignature, channels_of_way, queue_memories
 from .walk import Walk
 
-__all__ = ["Window", "default_slots"]
+__all__ = ["Window", "default_slots", "window_memories"]
 
 
+@functools.cache
 def default_slots(walk, *, channels=1, row_lanes=1):
     """Pixel slots that keep a window at full speed.
 
@@ -28,6 +32,25 @@ def default_slots(walk, *, channels=1, row_lanes=1):
         slots = max(slots, (reach + 1) * walk.width)
     power = 1 << bits_for(slots - 1)
     return power if -(-power * channels // 1024) == -(-slots * channels // 1024) else slots
+
+
+def window_memories(shape, *, walk, channels, ways=1, lanes=1, row_lanes=1, passes=1, windows=4,
+                    slots=None, groups=1, by_channel=False):
+    """Memories of a :class:`Window` of these parameters: those of its lanes, and of each stepper."""
+    shares = [channels_of_way(channels, lanes, lane) for lane in range(lanes)]
+    slots = slots or default_slots(walk, channels=shares[0], row_lanes=row_lanes)
+    parts = []
+    for row in range(row_lanes):
+        y, x = walk.axes(row, row_lanes)
+        kernel = y.taps, x.taps
+        layout = pass_layout(slots=slots, taps=y.taps * x.taps, passes=groups * passes, kernel=kernel,
+                             groups=groups)
+        parts.append(times(ways, queue_memories(freed_shape(walk, row, row_lanes), IN_FLIGHT)))
+        parts += [times(shares.count(share), lane_memories(
+            shape, channels=share // groups, groups=groups, layout=layout, slots=slots, kernel=kernel,
+            passes=groups * passes, ahead=windows * groups * passes, by_channel=by_channel))
+            for share in set(shares)]
+    return total(parts)
 
 
 class Window(wiring.Component):
@@ -128,6 +151,13 @@ class Window(wiring.Component):
         super().__init__({
             "i": In(PixelSignature(shape, channels=channels, ways=ways)),
             "o": Out(stream.Signature(self.layout)).array(lanes * row_lanes)})
+
+    @property
+    def memories(self):
+        return window_memories(
+            self.shape, walk=self.walk, channels=self.channels, ways=self.ways, lanes=self.lanes,
+            row_lanes=self.row_lanes, passes=self.passes, windows=self.windows, slots=self.slots,
+            groups=self.groups, by_channel=self.by_channel)
 
     def channels_of_lane(self, lane):
         """Channels of channel lane ``lane``."""

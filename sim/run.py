@@ -104,7 +104,7 @@ def accuracy(output, labels, order):
 def figures(design, used, order, steady):
     """The figures that --json writes, but for those of the run itself."""
     network = design.network
-    macs = sum(reference.macs(network).values())
+    macs = design.macs_per_frame
     per_stage = {node.name: 0 for node in network.nodes}
     # In steady state the first frame's work is not counted: it filled the pipeline.
     counted = order[1:] if len(order) > 1 else order

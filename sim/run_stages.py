@@ -56,9 +56,8 @@ def run_stages(args, design, images, console):
         values = reference.run(design.network, frames)
         # The first frame fills the stage: what it costs is not counted.
         profile = Profile(design.network, frames[order[min(1, count - 1):]], keep_zeros=engine.keep_zeros)
-    jobs = [Job(design, node, stages[node.name], engine, order, args, max(
-        profile.cycles(node, foldings[node.name]),
-        profile.beats(node.output, foldings[node.name].out_ways))) for node in nodes]
+    jobs = [Job(design, node, stages[node.name], engine, order, args,
+                modelled(profile, node, foldings[node.name])) for node in nodes]
     with ThreadPoolExecutor(JOBS) as pool:
         rows = list(track(pool.map(lambda job: job.run(values), jobs), total=len(jobs),
                           description="simulating", console=console, transient=True))
@@ -75,6 +74,12 @@ def chosen(network, names):
         if name != "all" and name not in known:
             raise UserError(f"Stage must be all or one of {network.name!r}, as report.json names them, not {name!r}")
     return [node for node in network.nodes if node.name in names or "all" in names]
+
+
+def modelled(profile, node, folding):
+    """Cycles per frame of a stage: of its work, or of the beats that it reads or makes."""
+    return max(profile.cycles(node, folding), profile.beats(node.output, folding.out_ways),
+               *(profile.beats(name, folding.ways) for name in node.inputs))
 
 
 @dataclass(frozen=True, eq=False)

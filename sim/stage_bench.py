@@ -6,7 +6,7 @@ import numpy as np
 from amaranth.lib.wiring import In
 
 from cores.emit import ROM_MODULE, verilog
-from hdl.stream import PixelSignature, channels_of_way
+from hdl.stream import PixelSignature
 from sim.pixels import from_words, to_words
 from sim.verilator import Port, compile_design
 

@@ -123,7 +123,9 @@ def compile_design(sources, *, top, inputs, outputs, folder, trace=False, optimi
     if stamp.exists() and stamp.read_text() == digest.hexdigest() and built.binary.exists():
         return built
     folder.mkdir(parents=True, exist_ok=True)
-    stamp.unlink(missing_ok=True)
+    # What another tree's run left names its files: make would look for them.
+    for stale in (stamp, *folder.glob("*.mk"), *folder.glob("*.d"), *folder.glob("*.dat")):
+        stale.unlink(missing_ok=True)
     (folder / "ports.h").write_text(header)
     library = None if runtime is None else _Library(Path(runtime), trace, optimize)
     _call([
@@ -152,7 +154,7 @@ def _call(command, variables):
                           stderr=subprocess.STDOUT)
     if done.returncode:
         lines = done.stdout.splitlines()
-        errors = [line for line in lines if "error" in line.lower()]
+        errors = [line for line in lines if "error" in line.lower() or "***" in line]
         raise SimulationError("Verilator failed: " + (errors or lines or ["without a word"])[0])
 
 

@@ -255,6 +255,21 @@ def test_steady_state(name):
     assert stage.cycles(sinks) == sum(max(case) for case in passes_of(stage))
 
 
+@pytest.mark.parametrize("density, out_ways, cycles", [
+    (1, 1, 9 * 2 * 27), (0, 2, 9 * 2 * 9),      # two passes of 27 products, or of 9 taps
+    (0, 1, 9 * 8 * 4),                          # 8 sums
+])
+def test_serial_requantizer(density, out_ways, cycles):
+    """It bounds a stage only whose sums come faster, and takes no DSP block."""
+    stage = Stage(Walk(5, 5, (3, 3)), 3, 8, 4, frames=4, density=density, out_ways=out_ways,
+                  requantize_cycles=4)
+    sinks = stage.sinks([1.0])
+    run(stage.dut, stage.sources([1.0]), sinks)
+    compare(sinks, stage.results)
+    assert stage.cycles(sinks) == cycles
+    assert stage.dut.dsp_count == stage.dut.multipliers
+
+
 @pytest.mark.parametrize("density", [0.1, 0.3, 0.6])
 def test_sparse_steady_state(density):
     """Between what bounds the whole frame and what bounds each pass, and what starts it."""

@@ -243,6 +243,15 @@ def test_steady_state(name):
     assert stage.cycles(sinks) == busy(stage).sum()
 
 
+@pytest.mark.parametrize("density, cycles", [(1, 9 * 27), (0, 9 * 3 * 4)])
+def test_serial_requantizers(density, cycles):
+    """They bound a stage only whose sums come faster, and take no DSP block."""
+    stage, sinks = check_stage(Walk(5, 5, (3, 3)), 6, frames=3, density=density, ways=2,
+                               requantize_cycles=4)
+    assert stage.cycles(sinks) == cycles
+    assert stage.dut.dsp_count == stage.dut.multipliers == 2
+
+
 @pytest.mark.parametrize("density, row_lanes", [(0.1, 1), (0.3, 3), (0.6, 1), (0.6, 3)])
 def test_sparse_steady_state(density, row_lanes):
     """Between what bounds the whole frame and what bounds each window."""

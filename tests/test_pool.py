@@ -54,7 +54,7 @@ def requantization(walk, channels, activation, out, seed):
 
 
 def case_of(walk, channels, op, *, x=None, activation="u8", out="u8", density=0.5, frames=2, seed=0,
-            ways=1, slots=None, keep_zeros=False, counted=None):
+            ways=1, slots=None, keep_zeros=False, counted=None, requantize_cycles=1):
     """A design, the beats of its input, and its expected output."""
     shape, low, high = ACTIVATIONS[activation]
     scale, options = None, {}
@@ -64,7 +64,7 @@ def case_of(walk, channels, op, *, x=None, activation="u8", out="u8", density=0.
         options = {"multiplier": scale.multiplier, "shift": scale.shift, "low": int(scale.low),
                    "high": int(scale.high), "out_shape": ACTIVATIONS[out][0], "counted": counted}
     dut = Pool(shape, walk=walk, channels=channels, op=op, ways=ways, slots=slots,
-               keep_zeros=keep_zeros, **options)
+               keep_zeros=keep_zeros, requantize_cycles=requantize_cycles, **options)
     if x is None:
         x = random_map(np.random.default_rng(seed), (frames, walk.height, walk.width, channels),
                        low, high, density)
@@ -377,6 +377,23 @@ def test_steady_cycles_of_global_pooling(op, density, channels, cycles):
     assert np.diff(frame_ends(sinks, y))[1:].tolist() == [cycles] * 3
 
 
+@pytest.mark.parametrize("counted", [None, (0, 0, 0, 0)])
+@pytest.mark.parametrize("walk, density, cycles", [
+    (HALF, 1, 9 * 4 * 4), (HALF, 0, 9 * 4 * 4), (Walk(5, 5, (3, 3)), 1, 9 * 9 * 4), (WHOLE, 0, 16)])
+def test_serial_requantizers(walk, density, cycles, counted):
+    """Their cycles for each sum bound an average whose windows have fewer products."""
+    sinks, y = check_pool(walk, 8, "avg", ways=2, density=density, frames=4, counted=counted,
+                          requantize_cycles=4)
+    assert np.diff(frame_ends(sinks, y))[1:].tolist() == [cycles] * 2
+
+
+@pytest.mark.parametrize("family, cycles, dsps", [
+    ("behavioural", 1, 2), ("dsp48e2", 1, 2), ("behavioural", 4, 0), ("dsp48e2", 2, 0)])
+def test_dsp_count(family, cycles, dsps):
+    assert Pool(8, walk=HALF, channels=4, ways=2, family=family, requantize_cycles=cycles,
+                **AVERAGE).dsp_count == dsps
+
+
 @pytest.mark.parametrize("op, more", [("max", 0), ("avg", 6)])
 def test_latency(op, more):
     """From the beat that completes a window to the window's first result."""
@@ -492,6 +509,9 @@ WRONG = [
     (COUNTED | dict(walk=Walk(2, 2, (1, 1), padding=PAD), multiplier=[1], shift=[0]), ValueError,
      r"^Every window of an average must have a tap that counts, not lie outside the counted "
      r"padding \(0, 0, 0, 0\)$"),
+    (dict(requantize_cycles=4), ValueError,
+     r"^Requantize cycles must be 1 for a maximum, not 4$"),
+    (AVERAGE | dict(requantize_cycles=9), ValueError, r"^Cycles must be from 1 to 8, not 9$"),
     (AVERAGE | dict(low=1), ValueError, r"^Lower bound must be from 0 to 0, not 1$"),
 ]
 

@@ -4,11 +4,14 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from amaranth.back import rtlil
+from amaranth.sim import Simulator
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cores.graph import Requantization
-from hdl.requantize import Requantize
+from hdl.multiply import multiply, multiply_latency
+from hdl.requantize import Requantize, requantize_dsps
 from sim import reference
 from sim.harness import Sink, Source, offers_without_ready, run
 from sim.pixels import to_beats
@@ -47,7 +50,8 @@ def compare(sinks, results, keep_zeros=False, partly=False):
 
 
 def check_requantize(sums, multiplier, shift, *, width=None, activation="s8", low=None, high=None,
-                     ways=1, keep_zeros=False, depth=16, seed=0, p_in=1.0, p_out=(1.0,)):
+                     ways=1, keep_zeros=False, depth=16, cycles=1, seed=0, p_in=1.0,
+                     p_out=(1.0,)):
     """Requantize ``sums`` (pixels, channels) and compare; returns the results and the sinks."""
     sums = np.asarray(sums, np.int64)
     shape, least, most = ACTIVATIONS[activation]
@@ -56,11 +60,15 @@ def check_requantize(sums, multiplier, shift, *, width=None, activation="s8", lo
     scale = Requantization(np.asarray(multiplier, np.int64), np.asarray(shift, np.int64), low, high)
     results = reference.requantize(sums, scale)
     dut = Requantize(width=width, multiplier=multiplier, shift=shift, low=low, high=high,
-                     shape=shape, ways=ways, keep_zeros=keep_zeros, depth=depth)
+                     shape=shape, ways=ways, keep_zeros=keep_zeros, depth=depth, cycles=cycles)
     sinks = ports(Sink, dut.o.way, to_beats(results, ways, keep_zeros), p_out)
     run(dut, [Source(dut.i, transfers(sums, ways), p_in)], sinks, seed=seed)
     compare(sinks, results, keep_zeros)
     return results, sinks
+
+
+# Products in DSP blocks, and in one, two, three and four adders.
+forms = pytest.mark.parametrize("cycles", [1, 8, 4, 3, 2])
 
 
 # ---- The whole parameter space ------------------------------------------------------------------
@@ -83,7 +91,7 @@ def cases(draw):
             "activation": activation, "low": draw(st.sampled_from([least, min(0, least // 2), 0])),
             "high": draw(st.sampled_from([most, most // 2, 0])),
             "ways": draw(st.integers(1, min(4, channels))), "keep_zeros": draw(st.booleans()),
-            "depth": draw(st.integers(1, 4)), "seed": seed, "p_in": draw(shares)[0],
+            "depth": draw(st.integers(1, 4)), "cycles": draw(st.sampled_from([1, 1, 4, 4, 3, 8])), "seed": seed, "p_in": draw(shares)[0],
             "p_out": draw(shares)}
 
 
@@ -102,26 +110,30 @@ def half_even(total, multiplier, shift, low, high):
 
 @pytest.mark.parametrize("shift", [1, 2, 5, 16])
 @pytest.mark.parametrize("multiplier", [1, 3])
-def test_ties_go_to_even(shift, multiplier):
+@pytest.mark.parametrize("cycles", [1, 4])
+def test_ties_go_to_even(shift, multiplier, cycles):
     half = 1 << shift - 1
     sums = [[k * half + d] for k in range(-9, 10) for d in (-1, 0, 1)]
-    results, _ = check_requantize(sums, [multiplier], [shift])
+    results, _ = check_requantize(sums, [multiplier], [shift], cycles=cycles)
     assert results[:, 0].tolist() == [half_even(s, multiplier, shift, -128, 127) for s, in sums]
 
 
 @pytest.mark.parametrize("shift", range(0, 64, 7))
-def test_every_shift(shift):
+@pytest.mark.parametrize("cycles", [1, 4])
+def test_every_shift(shift, cycles):
     sums = [[value] for value in (0, 1, -1, 2, -3, 255, -256, (1 << 39) - 1, -1 << 39)]
-    results, _ = check_requantize(sums, [(1 << 17) - 1], [shift], activation="s17 full")
+    results, _ = check_requantize(sums, [(1 << 17) - 1], [shift], activation="s17 full",
+                                  cycles=cycles)
     assert results[:, 0].tolist() == [
         half_even(s, (1 << 17) - 1, shift, -65536, 65535) for s, in sums]
 
 
-def test_shifts_from_0_to_63_between_channels():
+@forms
+def test_shifts_from_0_to_63_between_channels(cycles):
     shift = [0, 63, 31, 7, 62, 1]
     sums = np.random.default_rng(1).integers(-1 << 39, 1 << 39, (12, 6))
     sums[:4] >>= 38
-    check_requantize(sums, [1, 131071, 65536, 3, 131071, 2], shift)
+    check_requantize(sums, [1, 131071, 65536, 3, 131071, 2], shift, cycles=cycles)
 
 
 def test_multiplier_0_gives_only_closing_beats():
@@ -160,43 +172,112 @@ SHAPES = {
 
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("p_in, p_out", STALLS)
-def test_streams(name, p_in, p_out):
+@pytest.mark.parametrize("cycles", [1, 4])
+def test_streams(name, p_in, p_out, cycles):
     case = dict(SHAPES[name])
     channels = case.pop("channels")
     rng = np.random.default_rng(3)
     sums = rng.integers(-1000, 1000, (10, channels)) * (rng.random((10, channels)) < 0.5)
     check_requantize(sums, rng.integers(1 << 16, 1 << 17, channels), rng.integers(18, 22, channels),
-                     p_in=p_in, p_out=[p_out, 1.0], **case)
+                     p_in=p_in, p_out=[p_out, 1.0], cycles=cycles, **case)
 
 
 # ---- Timing -------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("channels, ways", [(1, 1), (4, 1), (4, 2), (3, 3)])
 @pytest.mark.parametrize("shift", [0, 20])
-def test_latency_and_rate(channels, ways, shift):
-    """A sum per cycle and way."""
+@pytest.mark.parametrize("cycles, latency", [(1, 8), (4, 15), (3, 16), (8, 15)])
+def test_latency_and_rate(channels, ways, shift, cycles, latency):
+    """A sum per way every ``cycles`` cycles."""
     _, sinks = check_requantize(np.full((10, channels), 127 << shift), [1] * channels,
-                                [shift] * channels, ways=ways)
+                                [shift] * channels, ways=ways, cycles=cycles)
     for sink in sinks:
-        first = Requantize.latency
-        assert latencies(sink) == list(range(first, first + len(sink.got)))
+        assert latencies(sink) == [latency + n * cycles for n in range(len(sink.got))]
+
+
+# ---- The multipliers alone ----------------------------------------------------------------------
+
+def products_of(dut, sums, factors, gaps, enabled):
+    """(product, tag, latency) of each; the tag is the number. ``enabled`` says at which cycles."""
+    got = []
+
+    async def testbench(ctx):
+        started, n, wait, now = {}, 0, 0, 0
+        for en in enabled:
+            start = n < len(sums) and wait <= 0
+            ctx.set(dut.en, en)
+            ctx.set(dut.start, start)
+            if start:
+                ctx.set(dut.sums, [int(sums[n])])
+                ctx.set(dut.factors, [int(factors[n])])
+                ctx.set(dut.tag, n)
+            _, _, done, products, tag = await ctx.tick().sample(dut.done, dut.products, dut.tag_out)
+            if not en:
+                continue
+            if done:
+                got.append((products[0], tag, now - started[tag]))
+            if start:
+                started[n], wait, n = now, gaps[n], n + 1
+            wait, now = wait - 1, now + 1
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(testbench)
+    simulator.run()
+    return got
+
+
+@pytest.mark.parametrize("cycles", range(1, 9))
+@pytest.mark.parametrize("width", [2, 7, 24])
+def test_products(cycles, width):
+    """All pairs of digits, sums that end in zeros, the extremes; gaps and stalls."""
+    rng = np.random.default_rng(width)
+    count = 150
+    factors = rng.integers(0, 1 << 17, count)
+    factors[:7] = 0, 1, 43690, 87381, 1 << 16, 3 << 15, (1 << 17) - 1
+    sums = rng.integers(-1 << width - 1, 1 << width - 1, count)
+    sums = np.where(rng.random(count) < 0.5, sums >> width // 2 << width // 2, sums)
+    sums[:7] = -1 << width - 1
+    factors[7:14], sums[7:14] = factors[:7], (1 << width - 1) - 1
+    dut = multiply(cycles=cycles, width=width, ways=1, tag=range(count))
+    gaps = cycles + rng.choice([0, 0, 0, 1, 2, 30], count)
+    enabled = rng.random(2 * (gaps.sum() + 50)) < 0.8
+    got = products_of(dut, sums, factors, gaps.tolist(), enabled.tolist())
+    assert got == [(s * f, n, multiply_latency(cycles))
+                   for n, (s, f) in enumerate(zip(sums.tolist(), factors.tolist()))]
+
+
+@forms
+def test_only_one_form_multiplies(cycles):
+    """So that synthesis has no reason to spend a DSP block on the others."""
+    text = rtlil.convert(multiply(cycles=cycles, width=24, ways=2, tag=4))
+    assert ("$mul" in text) == (cycles == 1)
+
+
+@pytest.mark.parametrize("width, family, cycles, dsps", [
+    (25, "behavioural", 1, 3), (26, "behavioural", 1, 6), (27, "dsp48e2", 1, 3),
+    (28, "dsp48e2", 1, 6), (28, "dsp48e2", 2, 0), (24, "behavioural", 4, 0)])
+def test_dsps(width, family, cycles, dsps):
+    assert requantize_dsps(width, ways=3, family=family, cycles=cycles) == dsps
 
 
 # ---- Ready never, and reset ---------------------------------------------------------------------
 
-def test_offers_without_ready():
+@pytest.mark.parametrize("cycles", [1, 4])
+def test_offers_without_ready(cycles):
     dut = Requantize(width=8, multiplier=[1, 1, 1], shift=[0, 0, 0], low=0, high=255, shape=8,
-                     ways=2)
+                     ways=2, cycles=cycles)
     source = Source(dut.i, transfers(np.array([[1, 2, 3]]), 2))
     for way in dut.o.way:
         assert offers_without_ready(dut, [source], way)
 
 
-@pytest.mark.parametrize("cycles", [1, 4, 8, 20])
-def test_reset_in_a_pixel(cycles):
+@pytest.mark.parametrize("cycles", [1, 4, 8, 20, 33])
+@pytest.mark.parametrize("form", [1, 4])
+def test_reset_in_a_pixel(cycles, form):
     multiplier, shift = np.array([1, 2, 3]), np.array([0, 1, 2])
     dut = Requantize(width=10, multiplier=multiplier, shift=shift, low=-128, high=127,
-                     shape=ACTIVATIONS["s8"][0], ways=2, depth=2)
+                     shape=ACTIVATIONS["s8"][0], ways=2, depth=2, cycles=form)
     sums = np.random.default_rng(cycles).integers(-200, 200, (8, 3))
     results = reference.requantize(sums, Requantization(multiplier, shift, -128, 127))
     sinks = ports(Sink, dut.o.way, to_beats(results, 2), [0.7, 1.0])
@@ -212,6 +293,9 @@ def test_reset_in_a_pixel(cycles):
     (dict(ways=0), TypeError, "Ways must be a positive integer, not 0"),
     (dict(ways=3), ValueError, "Ways must be at most the 2 channels, not 3"),
     (dict(depth=0), TypeError, "Depth must be a positive integer, not 0"),
+    (dict(cycles=0), ValueError, "Cycles must be from 1 to 8, not 0"),
+    (dict(cycles=9), ValueError, "Cycles must be from 1 to 8, not 9"),
+    (dict(cycles=4.0), TypeError, r"Cycles must be an integer, not 4\.0"),
     (dict(multiplier=[1]), ValueError,
      r"Multipliers and shifts must be equally many, not of shapes \(1,\) and \(2,\)"),
     (dict(multiplier=[[1, 1]], shift=[[1, 1]]), ValueError,

@@ -26,11 +26,11 @@ def network():
     return dataclasses.replace(graph, outputs=("t2", "t3")), frames.astype(np.uint8)
 
 
-def write(folder, *, engine=Engine()):
+def write(folder):
     """What cores.build writes for the network, as far as sim.run reads it."""
-    graph, images = network()
+    (graph, images), engine = network(), Engine()
     design = Design(1, FOLDINGS, 5000.0)
-    top = Top(graph, design=design, stages=fold(graph, design, engine), keep_zeros=engine.keep_zeros)
+    top = Top(graph, design=design, stages=fold(graph, design, engine))
     platform = FilePlatform()
     files = {"skipstone.v": ROM_MODULE + verilog(top, name="skipstone", platform=platform, ports=top.ports()),
              "files.f": "skipstone.v\n", **platform.files}
@@ -43,7 +43,7 @@ def write(folder, *, engine=Engine()):
     (folder / "build.json").write_text(json.dumps({
         "network": plain, "files": ["network.npz"], "family": engine.family, "clock_mhz": 100, "multipliers": 8,
         "dsp": 8, "macs_per_frame": 1, "cycles_per_frame": 5000, "input_ways": 1,
-        "engine": "dense" if engine.keep_zeros else "sparse",
+        "engine": "sparse",
         "folding": {name: dataclasses.asdict(folding) for name, folding in FOLDINGS.items()}}))
     return folder
 
