@@ -179,5 +179,5 @@ class SerialMultiply(wiring.Component):
         added = Signal(width + 1, name=f"added_{name}")
         m.d.comb += added.eq(Cat(1, source >> 2) + Cat(two | carry, digit))
         with m.If(self.en):
-            m.d.sync += [total.eq(added[1:]), owed.eq(two & carry)]
+            m.d.sync += [total.eq(added[1:]), owed.eq(0)]
         return total, owed, Cat(source[0] ^ debt, source[1] ^ (source[0] & debt))
