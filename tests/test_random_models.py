@@ -17,6 +17,7 @@ from random_models import OPERATIONS, random_model
 from sim import reference
 from test_top import expected, simulate
 
+
 def opened(operations, seed):
     """The quantized file of a random network, its integer graph and pictures."""
     model = random_model(operations, seed)
@@ -37,7 +38,7 @@ drawn = given(st.lists(st.sampled_from(sorted(OPERATIONS)), min_size=2, max_size
 def test_reference(operations, seed):
     quantized, network, images, preprocessing = opened(operations, seed)
     coarse = {node.output for node in network.nodes if node.op == "avg"
-              or node.op == "add" and min(node.multipliers) < 1 << 14}
+              or (node.op == "add" and min(node.multipliers) < 1 << 14)}
     for name, agreement in compare(
             quantized, None, images, preprocessing)[1].tensors.items():
         assert agreement.largest <= 1, name

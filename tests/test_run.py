@@ -3,6 +3,7 @@ import dataclasses
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from cores import build
 from cores.design import open_design
 from cores.graph import Graph
 from cores.pixels import sample_bits
-from sim import axi, run
+from sim import axi, run, verilator
 from sim.verilator import Port, SimulationError, compile_design
 
 KEYS = {"frames", "mismatches", "accuracy", "cycles_first_frame", "cycles_per_frame", "macs_per_frame",
@@ -139,6 +140,16 @@ def subject(tmp_path_factory):
 def counting(tmp_path_factory):
     """The same, but only what has bit 7 set is counted."""
     return compiled(tmp_path_factory.mktemp("counting"), counted=0x80)
+
+
+def test_compile_again_after_a_move(tmp_path):
+    """What an earlier run left may name files of a tree that is gone."""
+    compiled(tmp_path)
+    (tmp_path / "sim" / "stamp").write_text("of another tree")
+    for path in (tmp_path / "sim").glob("*.mk"):
+        path.write_text(path.read_text().replace(str(Path(verilator.__file__).parent), "/nowhere"))
+    (tmp_path / "sim" / "harness.d").write_text("harness.o: /nowhere/harness.cpp\n")
+    compiled(tmp_path)
 
 
 def compiled(folder, **options):
