@@ -14,6 +14,7 @@ from cores.agreement import measure
 from cores.constant_channels import without_constant_channels
 from cores.emit import ROM_MODULE, FilePlatform, verilog
 from cores.errors import UserError
+from cores.fit import check_fit, check_weights, fits
 from cores.folding import allocate, fold
 from cores.importer import load
 from cores.opening import add_options, open_onnx, preprocessing_of, quantization_of
@@ -23,6 +24,7 @@ from cores.preprocessing import Preprocessing, attach
 from cores.profile import Profile
 from cores.quality import advice, enough, quality, summary
 from cores.report import report, table
+from cores.resources import design_resources
 from cores.stages import Engine
 from cores.top import Top, output_arrays
 from platforms import UnknownBoard, board, boards
@@ -57,6 +59,7 @@ def parser():
     budget.add_argument("--fps", type=cli.positive_float, metavar="N",
                         help="the smallest design that makes this many frames per second")
     add("--clock", type=cli.positive_float, metavar="MHZ", help="clock (default: the board's)")
+    add("--no-fit", action="store_true", help="build also what the board does not hold")
     return result
 
 
@@ -87,8 +90,13 @@ def build(args):
         status.update("choosing the folding")
         whole, budget = network, budget_of(args, target, clock)
         network, removed = without_constant_channels(whole)
+        if not args.no_fit:
+            check_weights(network, target)
         profile, design = folded(network, images, engine, budget)
-        stages = fold(network, design, engine)
+        top = Top(network, design=design, stages=fold(network, design, engine), keep_zeros=engine.keep_zeros)
+        predicted = design_resources(top, design, engine)
+        if not args.no_fit:
+            check_fit(top, design, engine, predicted[0], target)
 
         status.update("computing golden vectors")
         images = images[:GOLDEN]
@@ -102,14 +110,14 @@ def build(args):
 
         status.update("writing Verilog")
         platform = FilePlatform()
-        top = Top(network, design=design, stages=stages, keep_zeros=engine.keep_zeros)
         folder.add("rtl/skipstone.v", ROM_MODULE + verilog(
             top, name="skipstone", platform=platform, ports=top.ports()))
         for name, text in platform.files.items():
             folder.add(f"rtl/{name}", text)
         folder.add("rtl/files.f", "skipstone.v\n")
 
-    figures = report(network, design, engine, profile, board=args.board, clock_mhz=clock, whole=whole)
+    figures = report(network, design, engine, profile, board=args.board, clock_mhz=clock, whole=whole,
+                     predicted=predicted, fits=fits(predicted[0], target))
     if removed:
         figures["constant_channels"] = {
             "removed": sum(removed.values()), "of": sum(t.channels for t in whole.tensors.values()),
@@ -135,7 +143,7 @@ def build(args):
     folder.add("build.json", json.dumps(manifest, indent=1) + "\n")
     folder.save()
 
-    console.print(table(figures, network))
+    console.print(table(figures, network, target.resources))
     if removed:
         console.print("removed {removed} of {of} channels, constant or unread; kept, a frame would take "
                       "{cycles_per_frame_if_kept:,} cycles".format(**figures["constant_channels"]),

@@ -87,18 +87,18 @@ def _weights(rng, *shape):
     return np.clip(np.rint(rng.normal(0, limit / 3, shape)), -limit, limit - 1).astype(np.int64)
 
 
-def _conv(rng):
+def _conv(rng, most_lanes=4, most_pes=16, most=40):
     out_ways, ways = _one(rng, [1, 1, 1, 2]), _one(rng, [1, 1, 1, 2])
     groups = _one(rng, [1, 1, 1, 1, 2])
-    lanes = ways * _between(rng, 1, 4)
+    lanes = ways * _between(rng, 1, most_lanes)
     passes = _log_between(rng, 1, 16)
-    pes = out_ways * _log_between(rng, 1, 16 // out_ways)
+    pes = out_ways * _log_between(rng, 1, most_pes // out_ways)
     channels = groups * lanes * _log_between(rng, 1, 32) if groups > 1 else lanes + _log_between(rng, 1, 64)
     filters = groups * pes * passes if groups > 1 else max(pes, pes * passes - _between(rng, 0, out_ways))
     source = _source(rng, channels)
     window, kernel = _window(rng, source, [(1, 1), (1, 1), (3, 3), (3, 3), (5, 5), (1, 3)])
     row_lanes = _one(rng, _divisors(kernel[0], kernel[0]))
-    if lanes * row_lanes * pes > 40:
+    if lanes * row_lanes * pes > most:
         row_lanes = 1
     weights = _weights(rng, filters, *kernel, channels // groups)
     low, high = _one(rng, RANGES)
@@ -106,6 +106,14 @@ def _conv(rng):
                 _requantization(rng, filters, low, high), groups=groups, **window)
     target = Tensor("out", *output_size(node, source.height, source.width), filters, low, high)
     return _graph(node, source, target, folding=Folding(lanes, row_lanes, pes, ways, out_ways))
+
+
+def _wide_conv(rng):
+    """With as many multipliers as in a real design."""
+    while True:
+        network, folding = _conv(rng, 6, 32, 128)
+        if 40 <= folding.multipliers <= 128:
+            return network, folding
 
 
 def _depthwise(rng):
@@ -201,7 +209,7 @@ def _table(rng):
 
 
 KINDS = {"conv": _conv, "depthwise": _depthwise, "pool": _pool, "add": _add, "concat": _concat,
-         "slice": _slice, "pad": _pad, "upsample": _upsample, "table": _table}
+         "slice": _slice, "pad": _pad, "upsample": _upsample, "table": _table, "wide conv": _wide_conv}
 
 
 def random_part(kind, seed):

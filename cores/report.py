@@ -1,7 +1,10 @@
 """The figures of a design, as report.json and as a table."""
+from dataclasses import asdict
+
 from rich.table import Table
 
 from cores import cli
+from cores.fit import number
 from cores.graph import Pool
 from cores.stages import dsps, has_engine
 from cores.stages import multipliers as stage_multipliers
@@ -13,12 +16,14 @@ ORIGINS = {"lut": "synthesised", "ff": "synthesised", "bram36": "synthesised",
            "fmax_mhz": "synthesised"}     # null until synthesis fills them
 
 
-def report(network, design, engine, profile, *, board, clock_mhz, whole=None):
+def report(network, design, engine, profile, *, board, clock_mhz, predicted, fits, whole=None):
     """Figures of a design, modelled from the profile; those only synthesis knows are null.
 
     ``whole`` is the network before channels were removed, if any were: products are counted as it
-    has them.
+    has them. ``predicted`` is what :func:`~cores.resources.design_resources` returns, and ``fits`` whether
+    the board has as much.
     """
+    resources, by_stage = predicted
     macs = reference.macs(whole or network)
     cycles = design.cycles_per_frame
     rows = []
@@ -34,6 +39,7 @@ def report(network, design, engine, profile, *, board, clock_mhz, whole=None):
             "zero_fraction": round(profile.zero_fraction(node.inputs[0]), 4),
             "macs_per_frame": macs[node.name],
             "nonzero_macs_per_frame": round(profile.nonzero_macs[node.name]),
+            "predicted": asdict(by_stage[node.name]),
         })
     multipliers, dsp = (sum(row[key] for row in rows) for key in ("multipliers", "dsp"))
     total, nonzero = (sum(row[key] for row in rows) for key in
@@ -43,7 +49,8 @@ def report(network, design, engine, profile, *, board, clock_mhz, whole=None):
         "dsp": dsp, "lut": None, "ff": None, "bram36": None, "cycles_per_frame": round(cycles),
         "fps": round(clock_mhz * 1e6 / cycles, 1), "macs_per_frame": total,
         "nonzero_macs_per_frame": nonzero, "utilisation": share(nonzero, multipliers, cycles),
-        "mac_per_dsp_cycle": share(total, dsp, cycles), "stages": rows,
+        "mac_per_dsp_cycle": share(total, dsp, cycles), "predicted": asdict(resources), "fits": fits,
+        "stages": rows,
     }
     return {**figures, "origin": {key: ORIGINS.get(key, "modelled") for key in figures}}
 
@@ -53,15 +60,16 @@ def share(work, units, cycles):
     return work / units / cycles if units else None
 
 
-def table(figures, network):
-    """The stages, one row each, and the whole design."""
+def table(figures, network, available):
+    """The stages, one row each, and the whole design beside the resources ``available`` on the board."""
     result = Table(
         title=f"{network.name} on {figures['board']} at {figures['clock_mhz']:g} MHz (modelled)",
         caption=f"{figures['cycles_per_frame']:,} cycles per frame, {figures['fps']:,.0f} frames/s, "
                 f"{figures['multipliers']} multipliers in {figures['dsp']} DSPs"
                 + ("" if figures["utilisation"] is None else
                    f", {figures['mac_per_dsp_cycle']:.2f} MAC per DSP and cycle,\n"
-                   f"{figures['utilisation']:.0%} of multiplier slots on non-zeros"))
+                   f"{figures['utilisation']:.0%} of multiplier slots on non-zeros")
+                + f"\npredicted: {_shares(figures['predicted'], available)}")
     for column in ("stage", "operator", "shape"):
         result.add_column(column)
     for column in ("lanes", "PEs", "multipliers", "DSPs", "cycles per frame", "zeros skipped",
@@ -77,3 +85,10 @@ def table(figures, network):
             f"{row['cycles_per_frame']:,}", f"{row['zero_fraction']:.0%}",
             f"{row['cycles_per_frame'] / figures['cycles_per_frame']:.0%}")
     return result
+
+
+def _shares(resources, available):
+    """Resources with their shares of a board's."""
+    nouns = {"dsp": "DSP", "lut": "LUT", "ff": "FF", "bram36": "BRAM36"}
+    return ", ".join(f"{number(resources[name])} {noun} ({resources[name] / available[name]:.0%})"
+                     for name, noun in nouns.items())

@@ -1,13 +1,22 @@
-"""What Yosys makes of a design: cells, and the LUTs, flip-flops, DSP and memory blocks they take."""
+"""What Yosys makes of a design: cells, and the LUTs, flip-flops, DSP and memory blocks they take.
+
+The figures of a built design are shown beside those predicted, and written to its report.json.
+"""
 import json
 import re
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from cores import yosys
+from rich.table import Table
 
-__all__ = ["Cells", "synthesise", "synthesise_each", "FAMILIES"]
+from cores import cli, yosys
+from cores.design import open_design
+
+__all__ = ["Cells", "synthesise", "FAMILIES"]
+
+EXAMPLE = "python -m cores.synth build/zcu102"
 
 FAMILIES = {"xc7": "behavioural", "xcup": "dsp48e2"}    # and the MAC primitive of each
 
@@ -20,6 +29,13 @@ _LUTS = {
 
 # Yosys takes most of its time to unroll this, and memories of Xilinx devices start with zeros.
 _ZEROS = re.compile(r"^ *initial for .* words\[n\] = 0;$", re.MULTILINE)
+
+# Yosys describes a memory in LUTs with one address of 2**16 words, which does not exist and ends in
+# an error: for UltraScale+ ours are mapped before, to the sizes that there are.
+_SIZES = " ".join(f'option "ABITS" {bits} {{ abits {bits}; widths {512 >> bits} global; }}'
+                  for bits in (5, 6, 7, 8))
+_SINGLE = ("ram distributed $__XILINX_LUTRAM_SP_ { cost 16; widthscale; init any; prune_rom; "
+           f'{_SIZES} port arsw "RW" {{ clock posedge; }} }}\n')
 
 
 @dataclass(frozen=True)
@@ -68,33 +84,57 @@ def synthesise(verilog, *, top, family, files=None):
     -------
     Cells
     """
-    return _synthesise(verilog, (), top, family, files)[top]
-
-
-def synthesise_each(verilog, *, modules, family, files=None):
-    """Synthesise several modules of one text as if each were alone, which saves Yosys' start-up.
-
-    Returns
-    -------
-    dict of str to Cells
-    """
-    instances = "\n".join(f"(* keep *) {name} u_{name} ();" for name in modules)
-    text = f"{verilog}\nmodule skipstone_each;\n{instances}\nendmodule\n"
-    cells = _synthesise(text, modules, "skipstone_each", family, files)
-    return {name: cells[name] for name in modules}
-
-
-def _synthesise(verilog, separate, top, family, files):
-    """Cells of each module that is left; ``separate`` ones stay what they are."""
+    synth = f"synth_xilinx -family {family} -flatten -noiopad -noclkbuf -top {top}"
+    steps = [synth] if family == "xc7" else [
+        f"{synth} -run begin:map_memory",
+        "memory_libmap -lib single.txt t:$mem_v2 a:ram_style=distributed %i",
+        f"{synth} -run map_memory:"]
     with tempfile.TemporaryDirectory() as folder:
-        for name, text in {"design.v": _ZEROS.sub("", verilog), **(files or {})}.items():
+        for name, text in {"design.v": _ZEROS.sub("", verilog), "single.txt": _SINGLE, **(files or {})}.items():
             Path(folder, name).write_text(text)
-        yosys.run("read_verilog design.v",
-                  *(f"setattr -mod -set keep_hierarchy 1 {name}" for name in separate),
-                  f"synth_xilinx -family {family} -flatten -noiopad -noclkbuf -top {top}",
-                  "tee -q -o stat.json stat -json", cwd=folder)
+        yosys.run("read_verilog design.v", *steps, "tee -q -o stat.json stat -json", cwd=folder)
         text = Path(folder, "stat.json").read_text()
-    return {name.lstrip("\\"): Cells({cell: n["count"] if isinstance(n, dict) else n
-                                     for cell, n in module["num_cells_by_type"].items()
-                                     if not cell.startswith("$")})
-            for name, module in json.loads(text[text.index("{"):])["modules"].items()}
+    modules = json.loads(text[text.index("{"):])["modules"]
+    cells = next(module for name, module in modules.items() if name.lstrip("\\") == top)
+    return Cells({name: n["count"] if isinstance(n, dict) else n
+                  for name, n in cells["num_cells_by_type"].items() if not name.startswith("$")})
+
+
+def parser():
+    result = cli.Parser("cores.synth", __doc__, EXAMPLE)
+    result.add_argument("folder", type=Path, metavar="DIR", help="output folder of cores.build")
+    return result
+
+
+def main(argv=None):
+    """Run the command line; returns the exit code."""
+    args = parser().parse_args(argv)
+    return cli.guarded(lambda: run(args.folder), RuntimeError)
+
+
+def run(folder):
+    """Synthesise a built design, show its figures and complete its report."""
+    design = open_design(folder)
+    path = folder / "report.json"
+    report = json.loads(path.read_text())
+    files = {file.name: file.read_text() for file in (folder / "rtl").glob("*.hex")}
+    family = next(family for family, mac in FAMILIES.items() if mac == design.family)
+    console = cli.console()
+    with console.status("synthesising, which takes minutes"):
+        cells = synthesise((folder / "rtl" / "skipstone.v").read_text(), top="skipstone", family=family,
+                           files=files)
+    table = Table(title=f"{design.network.name}, Yosys' synth_xilinx -family {family}")
+    for column in ("", "predicted", "synthesised", "difference"):
+        table.add_column(column, justify="right" if column else "left")
+    for name in ("dsp", "lut", "ff", "bram36"):
+        predicted, found = report["predicted"][name], getattr(cells, name)
+        table.add_row(name.upper(), f"{predicted:,}", f"{found:,}",
+                      f"{predicted / found - 1:+.1%}" if found else f"{predicted - found:+}")
+        if name != "dsp":
+            report[name] = found
+    console.print(table)
+    path.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

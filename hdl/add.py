@@ -97,8 +97,8 @@ class Add(wiring.Component):
         costly.sort(key=lambda n: self.shapes[n].width, reverse=True)
         if dsps is None:
             dsps = 1 + (min(shape.width for shape in self.shapes) > 2 * CHUNK)
-        self._in_dsp = costly[:between("DSP blocks", dsps, 0, 2)]
-        self._in_tables = costly[dsps:]
+        self.in_dsp = costly[:between("DSP blocks", dsps, 0, 2)]
+        self.in_tables = costly[dsps:]
         super().__init__({
             "a": In(PixelSignature(shape_a, channels=channels, ways=ways)),
             "b": In(PixelSignature(shape_b, channels=channels, ways=ways)),
@@ -107,7 +107,7 @@ class Add(wiring.Component):
     @property
     def dsp_count(self):
         """DSP blocks of all ways."""
-        return self.ways * len(self._in_dsp)
+        return self.ways * len(self.in_dsp)
 
     def _bounds(self, offset):
         """Smallest and largest sum of the products and ``offset``."""
@@ -169,11 +169,11 @@ class Add(wiring.Component):
         offset = half - 1 if self.ties_to_odd and half else half
         products = []
         for n, (operand, multiplier) in enumerate(zip(operands, self.multipliers)):
-            if n in self._in_dsp:
+            if n in self.in_dsp:
                 product = operand * multiplier
             else:
                 product = (_tables(m, operand, multiplier, offset, f"table_{'ab'[n]}_{w}")
-                           if n in self._in_tables else operand * multiplier + offset)
+                           if n in self.in_tables else operand * multiplier + offset)
                 offset = 0
             products.append(register(product, f"product_{'ab'[n]}"))
         total = register(products[0] + products[1] + offset, "total",

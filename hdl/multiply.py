@@ -88,8 +88,8 @@ class Multiply(wiring.Component):
 class SerialMultiply(wiring.Component):
     """One product per ``cycles`` cycles and way, in LUTs.
 
-    The multiplier is written in base 4 with the digits -2 to 2 (Booth), so that a digit's product is
-    a shifted or inverted copy of the sum, which fits into the LUTs of the adder that accumulates
+    The multiplier is written in base 4 with the digits -2 to 2 (Booth), so that a digit's product
+    is a shifted or inverted copy of the sum, which fits into the LUTs of the adder that accumulates
     it. ``ceil(8 / cycles)`` such adders form a pipeline. Each takes ``cycles`` digits of a product,
     one a cycle and the lowest first, and hands its accumulator to the next; the lowest digit of all
     is the first one's initial value. A digit leaves two bits of the product behind.
@@ -110,9 +110,9 @@ class SerialMultiply(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # loads[n] is in the last cycle of unit n - 1, and the one before the first of unit n.
+        # loads[n] is in the last cycle of unit n - 1, firsts[n] in the first one of unit n.
         busy = Signal(self.units * self.cycles)
-        loads = [self.start, *busy[self.cycles - 1::self.cycles]]
+        loads, firsts = [self.start, *busy[self.cycles - 1::self.cycles]], busy[::self.cycles]
         tag = self.tag
         for n, load in enumerate(loads):
             held = Signal.like(self.tag, name=f"tag_{n}", reset_less=True)
@@ -129,19 +129,20 @@ class SerialMultiply(wiring.Component):
                 m.d.sync += step.eq(Mux(load, 0, step + 1))
         for w in range(self.ways):
             m.d.comb += self.products[w].eq(
-                self._product(m, self.sums[w], self.factors[w], loads, steps, w))
+                self._product(m, self.sums[w], self.factors[w], loads, firsts, steps, w))
         return m
 
-    def _product(self, m, operand, factor, loads, steps, w):
+    def _product(self, m, operand, factor, loads, firsts, steps, w):
         """A way's units, one after the other."""
         total, owed, low = None, None, []
-        for n, (load, step) in enumerate(zip(loads, steps)):
+        for n, (load, first, step) in enumerate(zip(loads, firsts, steps)):
             # What is loaded stays for all digits of the unit.
             held = Signal(signed(self.width), name=f"operand_{w}_{n}", reset_less=True)
             places = Signal(len(factor), name=f"factor_{w}_{n}", reset_less=True)
             with m.If(self.en & load):
                 m.d.sync += [held.eq(operand), places.eq(factor)]
-            total, owed, bits = self._add_digits(m, held, places, total, owed, step, f"{w}_{n}")
+            total, owed, bits = self._add_digits(
+                m, held, places, total, owed, first, step, f"{w}_{n}")
             operand, factor = held, places[2 * self.cycles:]
 
             # When the last unit has ended, the oldest bits of each unit are those of this product.
@@ -151,7 +152,7 @@ class SerialMultiply(wiring.Component):
             low.append(left[:2 * self.cycles])
         return Cat(*low, total)         # the highest digit is not negative: nothing is owed
 
-    def _add_digits(self, m, operand, factor, previous, missing, step, name):
+    def _add_digits(self, m, operand, factor, previous, missing, first, step, name):
         """A unit: its accumulator, what is owed to its lowest bits, and the two bits that leave."""
         width = self.width + 2          # an accumulator stays below 8/3 of the sum's magnitude
         if previous is None:            # the lowest digit's product; the +1 of a negation is owed
@@ -161,8 +162,7 @@ class SerialMultiply(wiring.Component):
         total = Signal(signed(width), name=f"total_{name}", reset_less=True)
         source = Signal(signed(width), name=f"source_{name}")
         owed, debt = Signal(name=f"owed_{name}", reset_less=True), Signal(name=f"debt_{name}")
-        first = Signal(name=f"first_{name}")
-        m.d.comb += [first.eq(step == 0), source.eq(Mux(first, previous, total)),
+        m.d.comb += [source.eq(Mux(first, previous, total)),
                      debt.eq(Mux(first, missing, owed))]
 
         # A digit is the two bits at its place and the one below.
@@ -179,5 +179,5 @@ class SerialMultiply(wiring.Component):
         added = Signal(width + 1, name=f"added_{name}")
         m.d.comb += added.eq(Cat(1, source >> 2) + Cat(two | carry, digit))
         with m.If(self.en):
-            m.d.sync += [total.eq(added[1:]), owed.eq(0)]
+            m.d.sync += [total.eq(added[1:]), owed.eq(two & carry)]
         return total, owed, Cat(source[0] ^ debt, source[1] ^ (source[0] & debt))

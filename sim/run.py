@@ -1,6 +1,7 @@
 """Run a built design, or its stages, in Verilator and compare every output with the NumPy reference."""
 import json
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,9 @@ def run(args):
         frames = stored(design.network, images)
         used = frames[:min(count, len(frames))]
         targets = [design.network.tensors[name] for name in design.network.outputs]
+        started = time.perf_counter()
         values = reference.run_outputs(design.network, used)
+        reference_fps = len(used) / (time.perf_counter() - started)
         expected = [samples(target, values[target.name])[order] for target in targets]
 
         status.update("compiling the design with Verilator")
@@ -81,7 +84,8 @@ def run(args):
               "accuracy": accuracy(received[0], labels, order)}
     result.update(
         figures(design, used, order, steady), frames=count, cycles_first_frame=int(ends[0]) + 1,
-        simulator_hz=round(hertz), outputs={output.name: output.mismatches for output in received})
+        simulator_hz=round(hertz), reference_fps=round(reference_fps, 1),
+        outputs={output.name: output.mismatches for output in received})
     show(console, design, result, args)
     if args.json:
         args.json.write_text(json.dumps(result, indent=2) + "\n")

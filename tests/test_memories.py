@@ -2,20 +2,14 @@
 """The memories that components tell of are those that their elaboration makes."""
 from collections import Counter
 
-import numpy as np
 import pytest
 from amaranth import Shape
 from amaranth.back import rtlil
 
 from cores.emit import FilePlatform
-from cores.folding import Design, fold
-from cores.graph import Table
 from cores.random_stages import KINDS, PARTS, random_part, random_stage
-from cores.stages import Engine, Folding, component
-from cores.top import Top
-from hdl.conv import Conv
+from cores.stages import Engine, component
 from hdl.memory import MemorySize
-from tests.networks import chain
 
 
 class Recorder(FilePlatform):

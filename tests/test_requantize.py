@@ -96,7 +96,7 @@ def cases(draw):
 
 
 @given(case=cases())
-@check(60)
+@check(50)
 def test_requantize(case):
     check_requantize(**case)
 
@@ -186,7 +186,7 @@ def test_streams(name, p_in, p_out, cycles):
 
 @pytest.mark.parametrize("channels, ways", [(1, 1), (4, 1), (4, 2), (3, 3)])
 @pytest.mark.parametrize("shift", [0, 20])
-@pytest.mark.parametrize("cycles, latency", [(1, 8), (4, 15), (3, 16), (8, 15)])
+@pytest.mark.parametrize("cycles, latency", [(1, 8), (4, 15), (3, 16)])
 def test_latency_and_rate(channels, ways, shift, cycles, latency):
     """A sum per way every ``cycles`` cycles."""
     _, sinks = check_requantize(np.full((10, channels), 127 << shift), [1] * channels,
@@ -228,11 +228,11 @@ def products_of(dut, sums, factors, gaps, enabled):
 
 
 @pytest.mark.parametrize("cycles", range(1, 9))
-@pytest.mark.parametrize("width", [2, 7, 24])
+@pytest.mark.parametrize("width", [2, 24])
 def test_products(cycles, width):
     """All pairs of digits, sums that end in zeros, the extremes; gaps and stalls."""
     rng = np.random.default_rng(width)
-    count = 150
+    count = 120
     factors = rng.integers(0, 1 << 17, count)
     factors[:7] = 0, 1, 43690, 87381, 1 << 16, 3 << 15, (1 << 17) - 1
     sums = rng.integers(-1 << width - 1, 1 << width - 1, count)

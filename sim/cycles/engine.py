@@ -14,7 +14,7 @@ NAMES = ("store", "stepper", "lane", "feed", "total", "script", "fork", "upsampl
          "output")
 
 
-@njit
+@njit(_nrt=False)
 def _advance(t, u):
     """Let a unit do all that is known of it; whether it did anything."""
     kind, row = t.unit[u].kind, t.unit[u].row

@@ -11,19 +11,19 @@ __all__ = ["total", "script", "fork", "upsample", "source", "sink", "output",
 OPERAND, NEED, TAKE, NEED_SECOND, TAKE_SECOND, MAKE = 63, 64, 128, 256, 512, 1024
 
 
-@njit
-def _all_room(t, links_at, links):
+@njit(_nrt=False)
+def _all_room(time, link, ints, links_at, links):
     """First cycle in which all of some queues accept a beat."""
     ready = 0
     for n in range(links):
-        free = room(t.time, t.link[t.ints[links_at + n]])
+        free = room(time, link[ints[links_at + n]])
         if free == UNKNOWN:
             return UNKNOWN
         ready = max(ready, free)
     return ready
 
 
-@njit
+@njit(_nrt=False)
 def _summed(t, x):
     """Sums that have come from all lanes."""
     if x.fed:
@@ -34,30 +34,33 @@ def _summed(t, x):
     return least
 
 
-@njit
+@njit(_nrt=False)
 def total(t, u, row):
+    """Sums are added, scaled, and put into the queues: two pipelines, either may be missing."""
+    time, links, ints, flags = t.time, t.link, t.ints, t.flags
     x = t.total[row]
+    stall, pipe = t.stall[x.pipe], t.pipe[x.pipe]
+    held, scaler = t.stall[x.scaler], t.pipe[x.scaler]
     known = x.popped        # sums that have come from all lanes
     moved = False
     while True:
         if x.pending:
-            ready = _all_room(t, x.links_at, x.ways)
+            ready = _all_room(time, links, ints, x.links_at, x.ways)
             if ready == UNKNOWN:
                 return moved
             cycle = max(x.due, ready)
-            if cycle > x.due:
-                stop(t.stall[u], x, x.due, cycle - x.due)
-            n = x.popped - (x.latency > 0)
-            pixel, word = divmod(n, x.words)
+            if cycle > x.due and x.scaling:
+                stop(held, scaler, x.due, cycle, 0)
+                x.limit = BLOCKED
+            if x.scaling == 0:
+                x.got = time[x.popped_at + x.popped] = cycle
+                x.popped += 1
+            pixel, word = divmod(x.popped - 1, x.words)
             channel = x.first_channel + word * x.stride
             place = x.present_at + pixel * x.channels + channel
             for way in range(x.ways):
-                if channel + way < x.channels and t.flags[place + way]:
-                    put(t.time, t.link[t.ints[x.links_at + way]], cycle)
-            if x.latency == 0:
-                t.time[x.popped_at + x.popped] = cycle
-                x.popped += 1
-                x.got = cycle
+                if channel + way < x.channels and flags[place + way]:
+                    put(time, links[ints[x.links_at + way]], cycle)
             x.pending = 0
             moved = True
         n = x.popped
@@ -65,73 +68,87 @@ def total(t, u, row):
             known = _summed(t, x)
             if n == known:
                 return moved
-        there = t.time[x.sums_at + n] + 1
-        cycle = skip(t.stall[u], x, max(there, x.got + 1))
-        if cycle == there:
-            x.reason = IMBALANCE if x.lanes > 1 else DRAIN
-        elif cycle > x.got + 1:
-            x.reason = BLOCKED
+        there = time[x.sums_at + n] + 1
         x.pending = 1
         moved = True
-        if x.latency == 0:
-            x.due = cycle
-        else:
+        if x.scaling == 0:
+            x.due = max(there, x.got + 1)
+            continue
+        cycle = there
+        if x.adding:
+            cycle = skip(stall, pipe, max(there, x.got + 1))
+            if cycle == there:
+                x.reason = IMBALANCE if x.lanes > 1 else DRAIN
+            elif cycle > x.got + 1:
+                x.reason = x.limit
             x.got = cycle
-            t.time[x.popped_at + n] = cycle
-            x.popped += 1
-            x.due = after(t.stall[u], x, cycle, x.latency)
+            cycle = after(stall, pipe, cycle, x.adding)
+        taken = skip(held, scaler, max(cycle, x.next))
+        if x.adding == 0:
+            x.got = taken
+        elif taken > cycle:
+            stop(stall, pipe, cycle, taken, 0)
+            if taken == x.next and x.pace > 1:
+                x.limit = DRAIN
+        time[x.popped_at + n] = x.got
+        x.popped += 1
+        x.next = after(held, scaler, taken, x.pace)
+        x.due = after(held, scaler, taken, x.scaling)
 
 
-@njit
+@njit(_nrt=False)
 def script(t, u, row):
+    """A step takes what it needs when that is there, and makes a beat or not."""
+    time, links, ints, steps = t.time, t.link, t.ints, t.steps
     x = t.script[row]
-    out = t.link[x.link]
+    stall, pipe = t.stall[x.pipe], t.pipe[x.pipe]
+    out = links[x.link]
     share = t.share[u]
     moved = False
     while True:
         if x.pending:
-            ready = room(t.time, out)
+            ready = room(time, out)
             if ready == UNKNOWN:
                 return moved
             cycle = max(x.due, ready)
             if cycle > x.due:
-                stop(t.stall[u], x, x.due, cycle - x.due)
+                stop(stall, pipe, x.due, cycle, 0)
             if x.pending & MAKE:
-                put(t.time, out, cycle)
+                put(time, out, cycle)
             x.pending = 0
         if x.step == x.steps:
             return moved
-        step = t.steps[x.steps_at + x.step]
-        first = t.link[t.ints[x.links_at + (step & OPERAND)]]
-        second = t.link[t.ints[x.links_at + 1]] if step & NEED_SECOND else first
+        step = steps[x.steps_at + x.step]
+        first = links[ints[x.links_at + (step & OPERAND)]]
+        second = links[ints[x.links_at + 1]] if step & NEED_SECOND else first
         free, there = x.got + 1, 0
         if step & NEED:
-            there = offered(t.time, first)
+            there = offered(time, first)
             if there == UNKNOWN:
                 return moved
         if step & NEED_SECOND:
-            cycle = offered(t.time, second)
+            cycle = offered(time, second)
             if cycle == UNKNOWN:
                 return moved
             there = max(there, cycle)
-        cycle = skip(t.stall[u], x, max(free, there))
+        there = max(there, free)
         if x.latency == 0:
-            ready = room(t.time, out)
+            ready = room(time, out)
             if ready == UNKNOWN:
                 return moved
-            cycle = max(cycle, ready)
+            cycle = max(there, ready)
             if step & MAKE:
-                put(t.time, out, cycle)
+                put(time, out, cycle)
         else:
+            cycle = skip(stall, pipe, there)
             x.pending = 1 | step & MAKE
-            x.due = after(t.stall[u], x, cycle, x.latency)
+            x.due = after(stall, pipe, cycle, x.latency)
         if step & TAKE:
-            take(t.time, first, cycle)
+            take(time, first, cycle)
         if step & TAKE_SECOND:
-            take(t.time, second, cycle)
+            take(time, second, cycle)
         if x.step >= x.counted:
             share[BUSY] += 1
-            there = max(there, free)
             share[STARVED] += there - free
             share[BLOCKED] += cycle - there
         x.got = cycle
@@ -139,29 +156,31 @@ def script(t, u, row):
         moved = True
 
 
-@njit
+@njit(_nrt=False)
 def fork(t, u, row):
+    time, links, ints = t.time, t.link, t.ints
     x = t.fork[row]
-    link = t.link[x.link]
+    link = links[x.link]
     moved = False
     while True:
-        there = offered(t.time, link)
+        there = offered(time, link)
         if there == UNKNOWN:
             return moved
-        ready = _all_room(t, x.links_at, x.copies)
+        ready = _all_room(time, links, ints, x.links_at, x.copies)
         if ready == UNKNOWN:
             return moved
         x.got = max(max(there, ready), x.got + 1)
-        take(t.time, link, x.got)
+        take(time, link, x.got)
         for n in range(x.copies):
-            put(t.time, t.link[t.ints[x.links_at + n]], x.got)
+            put(time, links[ints[x.links_at + n]], x.got)
         moved = True
 
 
-@njit
+@njit(_nrt=False)
 def upsample(t, u, row):
+    links = t.link
     x = t.upsample[row]
-    link, out = t.link[x.link], t.link[x.out]
+    link, out = links[x.link], links[x.out]
     moved = False
     while True:
         stored = _fill(t, x, link)
@@ -171,7 +190,7 @@ def upsample(t, u, row):
         moved = True
 
 
-@njit
+@njit(_nrt=False)
 def _fill(t, x, link):
     """Store pixels while there are free slots."""
     moved = False
@@ -196,53 +215,55 @@ def _fill(t, x, link):
     return moved
 
 
-@njit
+@njit(_nrt=False)
 def _replay(t, u, x, out):
     """Send each pixel ``across`` times, and each row ``down`` times."""
+    time, share = t.time, t.share[u]
     moved = False
     row = x.width * x.across
-    while True:
-        if x.pending:
-            ready = room(t.time, out)
-            if ready == UNKNOWN:
-                return moved
-            cycle = max(x.due, ready)
-            if cycle > x.due:
-                stop(t.stall[u], x, x.due, cycle - x.due)
-            put(t.time, out, cycle)
-            x.pending = 0
-            moved = True
-        if x.sent == x.total:
-            return moved
+    while x.sent < x.total:
         line, place = divmod(x.sent, row)
         column, copy = divmod(place, x.across)
         pixel = line // x.down * x.width + column
         repeat = line % x.down
-        if x.number == 0:
-            turn = max(x.found, x.turned + 1)
+        if x.number == 0:               # the next list
+            turn = x.found
             if repeat == 0 and copy == 0:
                 if x.stored <= pixel:
                     return moved
-                turn = max(turn, t.time[x.arrived_at + pixel] + 1)
+                turn = max(turn, time[x.arrived_at + pixel] + 1)
             x.turned = turn
-            x.got = max(x.got, turn)
-        x.got = skip(t.stall[u], x, x.got + 1)
-        x.due = after(t.stall[u], x, x.got, 1)
-        x.pending = 1
+        # While the output register waits, its pipeline stops.
+        there = max(x.got, x.turned) + 1
+        cycle, left = max(there, x.made), 0
+        if out.puts > 0:
+            if out.takes < out.puts:
+                return moved
+            left = time[out.take_at + out.puts - 1]
+            if cycle > x.made:
+                cycle = max(cycle, left)
+        x.made = max(cycle + 1, left)
+        put(time, out, x.made)
+        share[STARVED] += there - x.got - 1
+        share[BUSY] += 1
+        share[BLOCKED] += cycle - there
+        x.got = cycle
         x.number += 1
         moved = True
         if x.number == t.ints[x.beats_at + pixel]:
-            x.found = x.got
+            x.found = cycle
             x.number = 0
             x.sent += 1
             if repeat == x.down - 1 and copy == x.across - 1:
-                t.time[x.freed_at + pixel] = x.got
+                time[x.freed_at + pixel] = cycle
                 x.freed += 1
+    return moved
 
 
-@njit
+@njit(_nrt=False)
 def source(t, u, row):
     """Beats of the bus are taken while less than a group of samples, one of each way, is left."""
+    time, links, ints, flags = t.time, t.link, t.ints, t.flags
     x = t.source[row]
     groups = x.pixels * x.channels // x.ways
     moved = False
@@ -252,15 +273,15 @@ def source(t, u, row):
             x.level += x.unit_beat
             x.loaded += 1
             x.cycle += 1
-        ready = _all_room(t, x.links_at, x.ways)
+        ready = _all_room(time, links, ints, x.links_at, x.ways)
         if ready == UNKNOWN:
             return moved
         cycle = max(x.cycle, ready)
         pixel, word = divmod(x.group, x.channels // x.ways)
         place = x.present_at + pixel * x.channels + word * x.ways
         for way in range(x.ways):
-            if t.flags[place + way]:
-                put(t.time, t.link[t.ints[x.links_at + way]], cycle)
+            if flags[place + way]:
+                put(time, links[ints[x.links_at + way]], cycle)
         x.level -= x.unit_group
         if number == groups - 1:
             x.level = x.loaded = 0
@@ -273,36 +294,38 @@ def source(t, u, row):
     return moved
 
 
-@njit
+@njit(_nrt=False)
 def sink(t, u, row):
     """Always ready."""
-    link = t.link[t.sink[row].link]
+    time, links = t.time, t.link
+    link = links[t.sink[row].link]
     moved = False
     while True:
-        cycle = offered(t.time, link)
+        cycle = offered(time, link)
         if cycle == UNKNOWN:
             return moved
-        take(t.time, link, cycle)
+        take(time, link, cycle)
         moved = True
 
 
-@njit
+@njit(_nrt=False)
 def output(t, u, row):
     """One sample per cycle; a channel is known to be absent when a later one is there."""
+    time, links, ints, flags = t.time, t.link, t.ints, t.flags
     x = t.output[row]
     each = x.pixels * x.channels
     moved = False
     while x.sample < each * x.frames:
         channel = x.sample % x.channels
-        link = t.link[t.ints[x.links_at + channel % x.ways]]
-        cycle = offered(t.time, link)
+        link = links[ints[x.links_at + channel % x.ways]]
+        cycle = offered(time, link)
         if cycle == UNKNOWN:
             return moved
         x.got = max(cycle, x.got + 1)
-        if t.flags[x.present_at + x.sample]:
-            take(t.time, link, x.got)
+        if flags[x.present_at + x.sample]:
+            take(time, link, x.got)
         x.sample += 1
         moved = True
         if x.sample % each == 0:
-            t.time[x.ends_at + x.sample // each - 1] = x.got + 1
+            time[x.ends_at + x.sample // each - 1] = x.got + 1
     return moved

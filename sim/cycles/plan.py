@@ -2,7 +2,7 @@
 import numpy as np
 
 from sim.cycles.engine import NAMES
-from sim.cycles.tables import KINDS, LINK, SHARES, STALLS, UNIT, Tables
+from sim.cycles.tables import KINDS, LINK, PIPE, SHARES, STALLS, UNIT, Tables
 
 __all__ = ["Plan", "queue_depth"]
 
@@ -27,6 +27,7 @@ class Plan:
         self.links, self._ends = [], []         # rows; units at both ends
         self._rows = {name: [] for name in NAMES}
         self._units = []                        # (kind, row, units beside it)
+        self._pipes = 0
 
     def ints(self, values):
         """Offset of some integers."""
@@ -59,6 +60,9 @@ class Plan:
         """A unit beside others and at an end of ``links``; returns its number."""
         names = KINDS[NAMES.index(kind)].names
         row = {name: INITIAL.get(name, 0) for name in names}
+        for name in ("pipe", "scaler"):
+            if name in row:
+                row[name], self._pipes = self._pipes, self._pipes + 1
         self._units.append((kind, len(self._rows[kind]), set()))
         self._rows[kind].append(row)
         unit = len(self._units) - 1
@@ -101,7 +105,7 @@ class Plan:
         pools = {name: np.concatenate([*parts, np.zeros(0, POOLS[name])]).astype(POOLS[name], copy=False)
                  for name, parts in self._pools.items()}
         return Tables(
-            link=np.array(self.links, LINK), unit=np.array(units, UNIT), **kinds, **pools,
+            link=np.array(self.links, LINK), pipe=np.zeros(self._pipes, PIPE), unit=np.array(units, UNIT), **kinds, **pools,
             time=np.zeros(self._sizes["time"], np.int32),
-            stall=np.zeros((len(units), STALLS, 2), np.int64),
+            stall=np.zeros((self._pipes, STALLS, 4), np.int64),
             share=np.zeros((len(units), len(SHARES)), np.int64))

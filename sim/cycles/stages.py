@@ -7,9 +7,9 @@ from cores.graph import Conv, Pool, Upsample
 from cores.stages import is_depthwise, is_windowed, walk_of
 from hdl import add, concat, pad, pool, table, upsample
 from hdl import slice as slice_
-from hdl.accumulator import Accumulator
 from hdl.conv import Conv as ConvStage
 from hdl.dot import SparseDot
+from hdl.multiply import multiply_latency
 from hdl.requantize import Requantize
 from hdl.stream import channels_of_way
 from hdl.weigh import Weigh
@@ -26,9 +26,9 @@ def _default(component, name):
 
 WINDOWS = _default(ConvStage, "windows")
 SUMS_DEPTH = _default(Requantize, "depth")
-PIPE = 6                # cycles from a sum that the requantizer takes to its queue
-# Cycles from the last read of a list to the end of its pass: two in the lane, then the engine's.
-DOT, WEIGH, REDUCE = 2 + SparseDot.latency - 2, 2 + Weigh.latency + 1, 2 + 1
+# Stages from a lane to the end of a pass: in a pipeline of its own, and where the sums wait.
+DOT, WEIGH, REDUCE = ({"middle": middle, "tail": tail} for middle, tail in (
+    (0, SparseDot.latency - 2), (Weigh.latency, 1), (0, 1)))
 MOVES = {               # (stages of the pipeline, depth of the queue behind it)
     "Add": (5, add.QUEUE_DEPTH), "Concat": (1, concat.QUEUE_DEPTH), "Table": (1, table.QUEUE_DEPTH),
     "Slice": (0, slice_.QUEUE_DEPTH), "Pad": (0, pad.QUEUE_DEPTH)}
@@ -128,18 +128,34 @@ def _window(plan, trace, node, walk, links, *, lanes, row_lanes, turns, groups, 
     return units
 
 
-def _total(plan, trace, tensor, ways, lanes, outputs, *, kind="lane", first=0, stride, capacity, latency):
-    """The unit that adds what ``lanes`` make, of the channels from ``first`` on."""
+def _total(plan, trace, tensor, ways, lanes, outputs, *, kind="lane", first=0, stride, capacity=0,
+           adding=0, pace=0):
+    """The unit that adds what ``lanes`` make, of the channels from ``first`` on.
+
+    ``adding`` are the cycles from the accumulator's queue to a total, 0 without an accumulator, and
+    ``pace`` those that the requantizer spends on a sum, 0 without one.
+    """
     beats = trace.beats(tensor, ways)
     words = channels_of_way(beats.shape[1], stride, first)
     number = len(beats) * words
     total = plan.add(
         "total", beside=lanes, links=outputs, lanes=len(lanes), lanes_at=plan.rows(lanes),
-        fed=kind == "feed", words=words, latency=latency, links_at=plan.ints(outputs),
+        fed=kind == "feed", words=words, adding=adding, pace=pace,
+        scaling=scaling_latency(pace), links_at=plan.ints(outputs),
         ways=len(outputs), stride=stride, first_channel=first, channels=beats.shape[1],
         present_at=plan.flags(beats), sums_at=plan.times(number), popped_at=plan.times(number))
     for lane in lanes:
         plan.set(lane, total=plan.row(total), capacity=capacity)
+
+
+def pace_of(folding):
+    """Cycles that a stage's requantizer spends on a sum."""
+    return getattr(folding, "requantize_cycles", 1)
+
+
+def scaling_latency(pace):
+    """Cycles from a sum that the requantizer takes to its queue; 0 without one."""
+    return 4 + multiply_latency(pace) if pace else 0
 
 
 def _sums_capacity(windows, words):
@@ -154,12 +170,12 @@ def _engine(plan, network, node, folding, trace, links):
     lanes = sum(_window(
         plan, trace, node, walk_of(node, network.tensors[node.input]), links, lanes=folding.lanes,
         row_lanes=folding.row_lanes, turns=turns, groups=node.groups,
-        fields={"latency": DOT, "words": folding.pes // ways,
+        fields={**DOT, "words": folding.pes // ways,
                 "rest": -(-(filters - (passes - 1) * folding.pes) // ways)}), [])
     outputs = _outputs(plan, trace, node.output, ways, SUMS_DEPTH)
     _total(plan, trace, node.output, ways, lanes, outputs, stride=ways,
            capacity=_sums_capacity(WINDOWS, channels_of_way(filters, ways)),
-           latency=_accumulate(len(lanes)) + PIPE)
+           adding=_accumulate(len(lanes)), pace=pace_of(folding))
     return outputs, lanes
 
 
@@ -174,7 +190,7 @@ def _reduction(plan, network, node, folding, trace, links):
     depthwise = isinstance(node, Conv)
     lanes = _window(
         plan, trace, node, walk_of(node, network.tensors[node.input]), links, lanes=ways,
-        row_lanes=row_lanes, turns=1, groups=1, fields={"latency": WEIGH if depthwise else REDUCE})
+        row_lanes=row_lanes, turns=1, groups=1, fields=WEIGH if depthwise else REDUCE)
     outputs = _outputs(plan, trace, node.output, ways,
                        pool.QUEUE_DEPTH if not depthwise and node.op == "max" else SUMS_DEPTH)
     for way in range(ways):
@@ -183,12 +199,11 @@ def _reduction(plan, network, node, folding, trace, links):
         for lane in mine:
             plan.set(lane, words=words, rest=words, done=words)     # banks are cleared first
         if depthwise:
-            capacity = _sums_capacity(WINDOWS if row_lanes > 1 else 1, words)
-            latency = _accumulate(row_lanes) + PIPE
+            fields = {"capacity": _sums_capacity(WINDOWS if row_lanes > 1 else 1, words),
+                      "adding": _accumulate(row_lanes), "pace": pace_of(folding)}
         else:
-            capacity, latency = 0, 0 if node.op == "max" else PIPE
-        _total(plan, trace, node.output, ways, mine, outputs[way:way + 1], first=way, stride=ways,
-               capacity=capacity, latency=latency)
+            fields = {"pace": 0 if node.op == "max" else pace_of(folding)}
+        _total(plan, trace, node.output, ways, mine, outputs[way:way + 1], first=way, stride=ways, **fields)
     return outputs, sum(lanes, [])
 
 
@@ -201,7 +216,7 @@ def _global(plan, network, node, folding, trace, links):
         unit = plan.add("feed", links=[link], link=link, frames=frames, words=words, rest=words,
                         beats_at=plan.ints(beats.reshape(frames, -1).sum(1)), done=words)
         _total(plan, trace, node.output, ways, [unit], outputs[way:way + 1], kind="feed", first=way,
-               stride=ways, capacity=0, latency=0 if node.op == "max" else PIPE)
+               stride=ways, pace=0 if node.op == "max" else pace_of(folding))
         units.append(unit)
     return outputs, units
 

@@ -1,16 +1,17 @@
 """Windows in the compiled model: rings of pixels, steppers, and the lanes that read under them."""
 from numba import njit
 
-from sim.cycles.links import UNKNOWN, after, offered, read, stop, take
+from sim.cycles.links import UNKNOWN, arrival, offered, read, skip, stop, take
 from sim.cycles.tables import BLOCKED, BUSY, DRAIN, FILL, IMBALANCE, STARVED, TAPS
 
 __all__ = ["store", "stepper", "lane", "feed"]
 
 IN_FLIGHT = 16      # windows between a stepper and the slowest of its lanes
+NEVER_YET = -100
 FIRST = 8           # cycles from a pass that is handed to its first product
 
 
-@njit
+@njit(_nrt=False)
 def _windows_read(t, s):
     """Windows that all lanes of a stepper have read."""
     least = t.lane[t.ints[s.lanes_at]].window
@@ -19,7 +20,7 @@ def _windows_read(t, s):
     return least
 
 
-@njit
+@njit(_nrt=False)
 def _passes_taken(t, s):
     """Passes that all lanes of a stepper have taken from their queues."""
     least = t.lane[t.ints[s.lanes_at]].passes
@@ -28,7 +29,7 @@ def _passes_taken(t, s):
     return least
 
 
-@njit
+@njit(_nrt=False)
 def _freed(t, s, pixels):
     """First cycle in which all pixels below number ``pixels`` are freed."""
     each = s.height * s.width
@@ -44,7 +45,7 @@ def _freed(t, s, pixels):
     return t.time[s.released_at + s.freed - 1] + 2
 
 
-@njit
+@njit(_nrt=False)
 def store(t, u, row):
     s = t.store[row]
     link = t.link[s.link]
@@ -73,7 +74,7 @@ def store(t, u, row):
     return moved
 
 
-@njit
+@njit(_nrt=False)
 def stepper(t, u, row):
     s = t.stepper[row]
     arrived = t.store[s.store]
@@ -117,10 +118,9 @@ def stepper(t, u, row):
     return moved
 
 
-@njit
-def _drain(t, x, count):
+@njit(_nrt=False)
+def _drain(time, x, total, count):
     """Send the sums of a pass; whether all were. ``x`` is a lane or a feed."""
-    total = t.total[x.total]
     while x.draining < count:
         n = x.word
         step = max(x.hold + 1, x.sent) if x.draining == 0 else max(x.done + 1, x.sent)
@@ -128,7 +128,7 @@ def _drain(t, x, count):
             if n > 0:
                 if total.popped < n:
                     return False
-                late = t.time[total.popped_at + n - 1]
+                late = time[total.popped_at + n - 1]
                 if late > step:
                     x.waited += late - step
                     x.reason = BLOCKED
@@ -139,13 +139,13 @@ def _drain(t, x, count):
             if n >= x.capacity:
                 if total.popped <= n - x.capacity:
                     return False
-                late = t.time[total.popped_at + n - x.capacity] + 1
+                late = time[total.popped_at + n - x.capacity] + 1
                 if late > sent:
                     x.waited += late - sent
                     x.reason = total.reason
                     sent = late
         place = total.sums_at + n
-        t.time[place] = max(t.time[place], sent)
+        time[place] = max(time[place], sent)
         x.done, x.sent = step, sent
         x.word += 1
         x.draining += 1
@@ -153,90 +153,104 @@ def _drain(t, x, count):
     return True
 
 
-@njit
-def _hold(t, u, x, free):
+@njit(_nrt=False)
+def _hold(stall, pipe, x, free, middle):
     """The last product of a pass is there from ``free`` on: its sums wait for those before."""
     x.hold = max(free, x.done)
     if x.hold > free:
-        stop(t.stall[u], x, free, x.hold - free)
+        stop(stall, pipe, free, x.hold, middle)
         if x.waited == 0:
             x.reason = DRAIN
     x.draining, x.waited = 0, 0
 
 
-@njit
-def _list(t, u, x, queued, count, counted, arrival, handed):
-    """Queue a list of ``count`` non-zeros in cycle ``queued``, and read it."""
-    moved = max(queued + 1, x.got)
-    x.m4, x.m3, x.m2, x.m1 = x.m3, x.m2, x.m1, moved
-    free, there = x.got + 1, moved + 1
-    number = max(count, 1)
-    if x.first == x.last:
-        end = there + number - 1
-    else:
-        end = read(t.stall[u], x, there, number)
-    if counted:
-        share = t.share[u]
-        share[BUSY] += count
-        share[TAPS] += number - count
-        share[x.reason] += end - there - number + 1
-        if there > free:
-            if arrival >= free:
-                share[STARVED] += min(arrival + 1, there) - free
-                free = min(arrival + 1, there)
-            if handed > free:
-                share[IMBALANCE] += min(handed, there) - free
-                free = min(handed, there)
-            share[FILL if handed + FIRST > x.got else TAPS] += there - free
-    x.got = end
-
-
-@njit
-def _pass(t, u, x, s, top, rows, left, columns, group, counted, arrival, handed):
-    """Look up the taps of a pass and read their lists."""
-    begun = x.ended
-    found, loaded, held = x.found, 0, 0
+@njit(_nrt=False)
+def _pass(ints, stall, pipe, share, x, s, place, rows, columns, counted, arrived, handed):
+    """Look up the taps of a pass, ``place`` being its first one's count, and read their lists."""
+    across, line = s.across * x.groups, s.down * x.groups
+    found, begun, got, m1, m2, m3, m4 = x.found, x.ended, x.got, x.m1, x.m2, x.m3, x.m4
+    loaded = held = lost = wait = busy = 0
     have = False
     empty = rows == 0 or columns == 0
     rows, columns = max(rows, 1), max(columns, 1)
+    left, final = rows * columns, False
+    column, start = 0, place
     step = 0
-    for row in range(rows):
-        place = (top + row * s.down + left) * x.groups + group + x.counts_at
-        for column in range(columns):
-            count = 0 if empty else t.ints[place]
-            place += s.across * x.groups
-            end = row == rows - 1 and column == columns - 1
+    # A list is queued when the next one is found, or at once if it ends its pass.
+    while not final:
+        count = 0
+        if left > 0:
+            if column == columns:
+                column = 0
+                start += line
+                place = start
+            count = 0 if empty else ints[place]
+            place += across
+            column += 1
+            left -= 1
             step = max(found, begun)
-            if count > 0:
-                if have:
-                    found = max(step + 1, loaded + 1, x.m4 + 1)
-                    _list(t, u, x, found, held, counted, arrival, handed)
-                    handed = arrival = -100
-                else:
-                    found = max(step + 1, x.queued)
-                loaded, held, have = found, count, True
-                if end:
-                    x.queued = max(found + 1, x.m4 + 1)
-                    _list(t, u, x, x.queued, held, counted, arrival, handed)
-            elif end:
-                found = step + 1 if have else max(step + 1, x.queued)
-                x.queued = max(found + 1, x.m4 + 1)
-                _list(t, u, x, x.queued, held, counted, arrival, handed)
-            else:
+            if count == 0:
                 found = step + 1
-    x.found, x.ended = found, step
+                if left > 0:
+                    continue
+                if not have:            # nothing in this pass
+                    found = max(found, x.queued)
+                    loaded = found
+            elif not have:
+                loaded = found = max(step + 1, x.queued)
+                held, have = count, True
+                if left > 0:
+                    continue
+                count = 0
+        if count > 0:
+            found = queued = max(max(step, loaded) + 1, m4 + 1)
+        else:
+            final = True
+            queued = max(found + 1, m4 + 1)
+        # Read the list before: it leaves the queue in cycle ``got``.
+        moved = max(queued + 1, got)
+        m4, m3, m2, m1 = m3, m2, m1, moved
+        free, there, number = got + 1, moved + 1, max(held, 1)
+        if pipe.first == pipe.last:
+            got = there + number - 1
+        else:
+            got = read(stall, pipe, there, number, x.middle)
+            lost += got - there - number + 1
+        busy += held
+        if there > free:
+            if counted and wait == 0 and busy == held:      # the first one of the pass
+                if arrived >= free:
+                    share[STARVED] += min(arrived + 1, there) - free
+                    free = min(arrived + 1, there)
+                if handed > free:
+                    share[IMBALANCE] += min(handed, there) - free
+                    free = min(handed, there)
+                share[FILL if handed + FIRST > x.got else TAPS] += there - free
+                free = there
+            wait += there - free
+        if count > 0:
+            held, loaded = count, found
+            if left == 0:               # ends its pass
+                count = 0
+    if counted:
+        share[BUSY] += busy
+        share[TAPS] += wait + (busy == 0)
+        share[x.reason] += lost
+    x.found, x.ended, x.queued, x.got = found, step, queued, got
+    x.m1, x.m2, x.m3, x.m4 = m1, m2, m3, m4
 
 
-@njit
+@njit(_nrt=False)
 def lane(t, u, row):
     x = t.lane[row]
     s = t.stepper[x.stepper]
+    stall, pipe = t.stall[x.pipe], t.pipe[x.pipe]
     each, passes = s.height * s.width, s.passes
     moved = False
     while True:
         if x.draining >= 0:
             begun = x.word
-            sent = _drain(t, x, x.rest if x.passes % passes == 0 else x.words)
+            sent = _drain(t.time, x, t.total[x.total], x.rest if x.passes % passes == 0 else x.words)
             moved = moved or x.word > begun
             if not sent:
                 return moved
@@ -251,27 +265,29 @@ def lane(t, u, row):
         place = s.taken_at + x.passes
         t.time[place] = max(t.time[place], taken)
         x.taken, x.ended = taken, taken + 1
-        arrival = t.time[s.arrival_at + window] if turn == 0 else -100
-        _pass(t, u, x, s, frame * s.frame + t.ints[s.top_at + oy], t.ints[s.rows_at + oy],
-              t.ints[s.left_at + ox], t.ints[s.columns_at + ox], turn // x.turns,
-              frame > 0 or s.windows == each, arrival, handed)
+        arrived = t.time[s.arrival_at + window] if turn == 0 else NEVER_YET
+        pixel = frame * s.frame + t.ints[s.top_at + oy] + t.ints[s.left_at + ox]
+        _pass(t.ints, stall, pipe, t.share[u], x, s, x.counts_at + pixel * x.groups + turn // x.turns,
+              t.ints[s.rows_at + oy], t.ints[s.columns_at + ox], frame > 0 or s.windows == each,
+              arrived, handed)
         x.passes += 1
-        _hold(t, u, x, after(t.stall[u], x, x.got, x.latency))
+        _hold(stall, pipe, x, arrival(stall, pipe, x.got, x.middle, x.tail), x.middle)
         if turn == passes - 1:
             place = s.released_at + window
             t.time[place] = max(t.time[place], x.got)
             x.window += 1
 
 
-@njit
+@njit(_nrt=False)
 def feed(t, u, row):
     x = t.feed[row]
     link = t.link[x.link]
+    stall, pipe = t.stall[x.pipe], t.pipe[x.pipe]
     moved = False
     while True:
         if x.draining >= 0:
             begun = x.word
-            sent = _drain(t, x, x.words)
+            sent = _drain(t.time, x, t.total[x.total], x.words)
             moved = moved or x.word > begun
             if not sent:
                 return moved
@@ -284,7 +300,7 @@ def feed(t, u, row):
             moved = True
             free = x.got + 1
             there = max(cycle, free)
-            x.got = read(t.stall[u], x, there, 1)
+            x.got = skip(stall, pipe, there)
             take(t.time, link, x.got)
             x.beat += 1
             if x.frame > 0 or x.frames == 1:
@@ -293,4 +309,4 @@ def feed(t, u, row):
                 t.share[u, x.reason] += x.got - there
         x.beat = 0
         x.frame += 1
-        _hold(t, u, x, x.got + 1)
+        _hold(stall, pipe, x, x.got + 1, 0)

@@ -1,0 +1,153 @@
+"""How much of what logic grows with each component has: the terms of the resource model.
+
+Every function returns a dict of amounts by the name of their coefficients, which
+cores.fit_resources finds: see docs/resources.md. Names that end in "_xcup" count only there, where
+Yosys leaves registers of a multiplication outside the DSP block.
+"""
+from amaranth import Shape
+from amaranth.utils import bits_for
+
+from hdl.mac import dsp_count
+from hdl.reduce import most_taps
+from hdl.stream import channels_of_way
+from hdl.window import default_slots
+
+__all__ = ["accumulator", "axi_in", "axi_out", "bits", "dots", "pitch_adders", "queue", "reduce",
+           "requantize", "sum_of", "weigh", "window"]
+
+
+def bits(values):
+    """Bits of a number below ``values``."""
+    return bits_for(values - 1) if values > 1 else 0
+
+
+def pitch_adders(size):
+    """Adders that ``number * size`` takes, see :func:`hdl.pitch.times`; none for a power of two."""
+    if size & (size - 1) == 0:
+        return 0
+    count = 0
+    while size:
+        if size & 1:
+            size -= 2 - (size & 3) if size > 1 else 1
+            count += 1
+        size >>= 1
+    return count
+
+
+def queue(depth, count=1):
+    """``count`` queues."""
+    return {"queue": count, "queue address": count * max(1, bits(depth))}
+
+
+def window(shape, *, walk, channels, ways, lanes, row_lanes, passes=1, groups=1, by_channel=False):
+    """A window: steppers, and lanes."""
+    share = channels_of_way(channels, lanes)
+    slots = default_slots(walk, channels=share, row_lanes=row_lanes)
+    count, steppers, size = lanes * row_lanes, ways * row_lanes, share // groups
+    taps = bits(walk.taps // row_lanes * groups * passes)
+    weights = bits(1 if by_channel else walk.taps // row_lanes * groups * passes * size)
+    wraps = slots & (slots - 1) != 0
+    base = bits(slots * share)
+    amounts = {
+        "stepper": steppers, "stepper slot": steppers * bits(slots),
+        "stepper map": steppers * (bits(walk.out_height) + bits(walk.out_width)),
+        "stepper reach": steppers * bits(walk.height * walk.width),
+        "stepper border": steppers * sum(_border(axis) for axis in walk.axes()),
+        "stepper tap": steppers * taps,
+        "lane": count, "lane slot": count * bits(slots), "lane wrap": count * wraps * bits(slots),
+        "lane tap": count * taps, "lane channel": count * bits(size),
+        "lane value": count * Shape.cast(shape).width,
+        "lane base": count * base * pitch_adders(size), "lane offset": count * base * (size & (size - 1) != 0),
+        "lane weights": count * weights * (0 if by_channel else 1 + pitch_adders(size)),
+        "lane group": count * (groups - 1) * (bits(size) + 1),
+        "deal": steppers * (lanes // ways & (lanes // ways - 1) != 0) * channels_of_way(channels, ways),
+    }
+    return sum_of(amounts, queue(16, steppers), queue(4 * groups * passes, count), queue(4, count))
+
+
+def _border(axis):
+    """Places at the map's border, where a window has fewer taps inside."""
+    usual = max(count for _, count in axis.inside)
+    return sum(count != usual for _, count in axis.inside)
+
+
+def dots(shape, *, lanes, pes, ways, weight_width, sum_width, family):
+    """The dot products of all lanes."""
+    held = pes // ways
+    amounts = {"dot": lanes, "dot way": lanes * ways, "dot held": lanes * pes * sum_width,
+               "dot mux": lanes * ways * sum_width * -(-(held - 1) // 3)}
+    if family != "dsp48e2":
+        return amounts | {"dot weights": lanes * pes * weight_width, "dot multiplier": lanes * pes}
+    amounts |= {"dot weights_xcup": lanes * pes * weight_width, "dot multiplier_xcup": lanes * pes}
+    blocks = dsp_count(pes=pes, ways=ways, shape=shape, weight_width=weight_width,
+                       sum_width=sum_width, family=family)
+    if blocks < pes:        # pairs
+        carries = max(0, sum_width - 18)
+        amounts |= {"dot pair": lanes * (pes - blocks), "dot carries": lanes * (pes - blocks) * carries,
+                    "dot excess": lanes * ways * sum_width}
+    return amounts
+
+
+def accumulator(*, lanes, sum_width, width, filters, ways, windows=4):
+    """Queues of partial sums, and the adders of all lanes and the bias."""
+    words = channels_of_way(filters, ways)
+    return {"sums": 1, "sums queue": lanes, "sums address": lanes * max(1, bits(windows * words)),
+            "sums word": bits(words), "sums adder": lanes * ways * width,
+            "sums level": lanes.bit_length()}
+
+
+def requantize(*, width, shift_bits, shape, channels, ways, family, cycles=1):
+    """Requantizers of all ways."""
+    wide = width + 17 + (1 << shift_bits) - 1
+    amounts = {"scale": ways, "scale shift": ways * wide * shift_bits, "scale width": ways * width,
+               "scale point": ways * wide, "scale value": ways * Shape.cast(shape).width,
+               "scale channel": bits(channels_of_way(channels, ways))}
+    if cycles > 1:
+        units = -(-8 // cycles)
+        amounts |= {"serial": ways * units, "serial width": ways * units * width}
+    elif family == "dsp48e2":
+        amounts |= {"scale_xcup": ways, "scale width_xcup": ways * width}
+    if cycles == 1 and width > (27 if family == "dsp48e2" else 25):
+        amounts["scale second"] = ways * width
+    return sum_of(amounts, queue(16, ways))
+
+
+def weigh(shape, *, weight_width, channels, count, family):
+    """Multipliers of a depthwise convolution."""
+    width = Shape.cast(shape).width + weight_width
+    amounts = {"weigh": count, "weigh channel": count * bits(channels)}
+    return amounts | ({"weigh width_xcup": count * width} if family == "dsp48e2" else {})
+
+
+def reduce(shape, *, walk, channels, count, op, out_width, keep_zeros=False):
+    """Reductions of one channel each."""
+    kind = f"reduce {op}"
+    amounts = {"reduce": count, f"{kind} width": count * out_width,
+               "reduce channel": count * bits(channels)}
+    if op == "max" and Shape.cast(shape).signed and not keep_zeros:
+        amounts["reduce count"] = count * bits_for(most_taps(walk))
+    return amounts
+
+
+def axi_in(*, pixels, channels, ways, beat_samples=8):
+    """From samples to pixels; ``ways`` samples are taken at a time."""
+    held = ways - 1 + beat_samples
+    return sum_of({"input": 1, "input way": ways, "input bits": 8 * held, "input mux": 8 * held * ways,
+                   "input place": bits(pixels) + bits(channels_of_way(channels, ways))},
+                  queue(16, 1 + ways))
+
+
+def axi_out(*, pixels, channels, ways, beat_samples=8):
+    """From pixels to samples."""
+    return sum_of({"output": 1, "output way": ways * (ways > 1), "output bits": 8 * beat_samples,
+                   "output place": bits(pixels) + bits(channels_of_way(channels, ways))},
+                  queue(channels_of_way(channels, ways), ways if ways > 1 else 0))
+
+
+def sum_of(*parts):
+    """Amounts of several components."""
+    result = {}
+    for part in parts:
+        for name, amount in part.items():
+            result[name] = result.get(name, 0) + amount
+    return result

@@ -1,0 +1,102 @@
+"""What a design takes of an FPGA, predicted before synthesis: see docs/resources.md."""
+from dataclasses import dataclass
+
+from cores import amounts
+from cores.memory_blocks import Blocks, blocks
+from cores.resource_table import COEFFICIENTS
+from cores.stage_amounts import stage_terms, table_amounts
+from cores.stages import dsps
+from cores.synth import FAMILIES
+from cores.top import FORK_DEPTH, STATUS_DEPTH
+from hdl.memory import total
+from hdl.stream import Fork
+
+__all__ = ["Resources", "design_resources", "family_of", "logic_terms", "memory_blocks",
+           "part_resources", "stage_resources"]
+
+
+@dataclass(frozen=True)
+class Resources:
+    """DSP blocks, LUTs, flip-flops, and block memories of 36 kbit with those of 18 kbit as halves."""
+    dsp: int = 0
+    lut: int = 0
+    ff: int = 0
+    bram36: float = 0
+
+    def __add__(self, other):
+        return Resources(self.dsp + other.dsp, self.lut + other.lut, self.ff + other.ff,
+                         self.bram36 + other.bram36)
+
+
+def stage_resources(network, node, folding, engine):
+    """Of the stage that :func:`cores.stages.component` makes.
+
+    Returns
+    -------
+    Resources
+        DSP blocks and block memories are exact, LUTs and flip-flops an estimate.
+    """
+    return part_resources(*stage_terms(network, node, folding, engine), family=family_of(engine),
+                          dsp=dsps(network, node, folding, engine))
+
+
+def design_resources(top, design, engine):
+    """Of a whole design.
+
+    Parameters
+    ----------
+    top : Top
+    design : Design
+        Its folding.
+    engine : Engine
+
+    Returns
+    -------
+    (Resources, dict of str to Resources)
+        Of all, and of each stage by the name of its node.
+    """
+    network, family = top.network, family_of(engine)
+    stages = {node.name: stage_resources(network, node, design.foldings[node.name], engine)
+              for node in network.nodes}
+    source = network.tensors[network.input]
+    terms = [amounts.axi_in(pixels=source.height * source.width, channels=source.channels, ways=design.ways),
+             amounts.queue(STATUS_DEPTH, len(top.targets))]
+    for name, target in zip(network.outputs, top.targets):
+        tensor = network.tensors[name]
+        terms.append(amounts.axi_out(pixels=tensor.height * tensor.width, channels=tensor.channels,
+                                     ways=target.i.signature.ways))
+    for link in top.links:
+        if isinstance(link, Fork):
+            terms += [{"fork": link.memories.total()}, amounts.queue(FORK_DEPTH, link.memories.total())]
+        else:
+            terms.append(amounts.queue(link.depth))
+    if top.table is not None:
+        terms.append(table_amounts(top.table, network.input_table, 0))
+    between = top.memories - total(stage.memories for stage in top.stages.values())
+    rest = part_resources(between, amounts.sum_of(*terms), family=family)
+    return sum(stages.values(), rest), stages
+
+
+def part_resources(memories, terms, *, family, dsp=0):
+    """Of memories (a Counter) and amounts of logic."""
+    held = memory_blocks(memories, family)
+    logic = logic_terms(held, terms)
+    lut, ff = (sum(COEFFICIENTS[name][n] * amount for name, amount in logic.items()) for n in (0, 1))
+    return Resources(dsp, round(lut) + held.lut, round(ff) + held.ff, held.bram36)
+
+
+def logic_terms(held, terms):
+    """Amounts of logic, that of memories included."""
+    return terms | {"rom": held.rom_lut, "memory mux": held.mux}
+
+
+def memory_blocks(memories, family):
+    """Blocks of all memories together."""
+    names = ("bram36", "lut", "rom_lut", "ff", "mux")
+    each = [(blocks(size, family), count) for size, count in memories.items()]
+    return Blocks(**{name: sum(getattr(one, name) * count for one, count in each) for name in names})
+
+
+def family_of(engine):
+    """Yosys' name of the FPGA family that an engine is for."""
+    return next(family for family, mac in FAMILIES.items() if mac == engine.family)

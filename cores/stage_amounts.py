@@ -1,0 +1,198 @@
+# amaranth: UnusedElaboratable=no
+"""Memories and amounts of logic of each kind of stage, for the resource model."""
+import functools
+from collections import Counter
+
+import numpy as np
+
+from cores import amounts, graph
+from cores.amounts import bits, pitch_adders, queue, sum_of
+from cores.stages import (
+    component,
+    has_engine,
+    is_depthwise,
+    shape_of,
+    sum_bits,
+    walk_of,
+    weight_width,
+)
+from hdl.accumulator import accumulator_memories
+from hdl.bounds import signed_bits
+from hdl.dot import dot_memories
+from hdl.memory import times, total
+from hdl.requantize import requantize_memories, turn_bits
+from hdl.stream import channels_of_way
+from hdl.window import window_memories
+
+__all__ = ["lane_sum_bits", "stage_terms"]
+
+
+def stage_terms(network, node, folding, engine):
+    """What a stage holds.
+
+    Returns
+    -------
+    (Counter of MemorySize, dict of str to number)
+        Its memories, and its amounts of logic by the names of their coefficients.
+    """
+    sources = [network.tensors[name] for name in node.inputs]
+    target = network.tensors[node.output]
+    if has_engine(node):
+        return _conv(node, *sources, target, folding, engine)
+    stage = component(network, node, folding, engine)
+    kind = _depthwise if is_depthwise(node) else _KINDS[type(node)]
+    return stage.memories, kind(stage, node, sources, target, folding, engine)
+
+
+@functools.cache
+def _partial_bounds(node, source):
+    """Smallest and largest sum of each filter over a kernel row of a channel: (filters, rows, channels)."""
+    negative = np.minimum(node.weights, 0).sum(2)
+    positive = np.maximum(node.weights, 0).sum(2)
+    return (positive * source.low + negative * source.high, positive * source.high + negative * source.low)
+
+
+@functools.cache
+def lane_sum_bits(node, source, lanes, row_lanes):
+    """Bits of the widest lane's sums, as :class:`~hdl.conv.Conv` has them."""
+    least, most = _partial_bounds(node, source)
+    return max(signed_bits(least[:, r::row_lanes, n::lanes].sum((1, 2)).min(),
+                           most[:, r::row_lanes, n::lanes].sum((1, 2)).max())
+               for r in range(row_lanes) for n in range(lanes))
+
+
+def _conv(node, source, target, folding, engine):
+    """Without its component: exploration asks for thousands of foldings."""
+    shape, walk, ways = shape_of(source), walk_of(node, source), folding.out_ways
+    lanes, rows, pes = folding.lanes, folding.row_lanes, folding.pes
+    filters, channels, groups = len(node.weights), source.channels, node.groups
+    passes = -(-filters // groups // pes)
+    sum_width = lane_sum_bits(node, source, lanes, rows)
+    width = max(sum_bits(node, source), sum_width)
+    scale = node.requantization
+    given = {"walk": walk, "channels": channels, "ways": folding.ways, "lanes": lanes,
+             "row_lanes": rows, "passes": passes, "groups": groups}
+    sums = {"lanes": lanes * rows, "sum_width": sum_width, "width": width, "filters": filters, "ways": ways}
+    size = weight_width(node)
+    shares = [channels_of_way(channels // groups, lanes, lane) for lane in range(lanes)]
+    addresses = Counter(len(range(row, walk.kernel[0], rows)) * walk.kernel[1] * share
+                        for row in range(rows) for share in shares)
+    weights = [times(count, dot_memories(filters=filters, pes=pes, weight_width=size, addresses=number))
+               for number, count in addresses.items()]
+    memories = total([
+        window_memories(shape, **given), *weights, accumulator_memories(windows=4, **sums),
+        requantize_memories(scale.shift, shape_of(target), ways=ways)])
+    return memories, sum_of(
+        amounts.window(shape, **given),
+        amounts.dots(shape, lanes=lanes * rows, pes=pes, ways=ways, weight_width=size,
+                     sum_width=sum_width, family=engine.family),
+        amounts.accumulator(**sums), _requantize(scale.shift, target, width, ways, engine),
+        {"conv": 1})
+
+
+def _requantize(shift, target, width, ways, engine):
+    return amounts.requantize(width=width, shift_bits=turn_bits(shift), shape=shape_of(target),
+                              channels=target.channels, ways=ways, family=engine.family)
+
+
+def _depthwise(stage, node, sources, target, folding, engine):
+    source, = sources
+    shape, walk, ways, rows = shape_of(source), walk_of(node, source), folding.ways, folding.row_lanes
+    share = channels_of_way(source.channels, ways)
+    sums = stage.accumulators[0]
+    return sum_of(
+        amounts.window(shape, walk=walk, channels=source.channels, ways=ways, lanes=ways, row_lanes=rows),
+        amounts.weigh(shape, weight_width=weight_width(node), channels=share, count=ways * rows,
+                      family=engine.family),
+        amounts.reduce(shape, walk=walk, channels=share, count=ways * rows, op="sum",
+                       out_width=sums.sum_width),
+        *[amounts.accumulator(lanes=rows, sum_width=sums.sum_width, width=stage.width, filters=share,
+                              ways=1, windows=sums.windows)] * ways,
+        *[_requantize(node.requantization.shift, target, stage.width, 1, engine)] * ways,
+        {"depthwise": ways})
+
+
+def _pool(stage, node, sources, target, folding, engine):
+    source, = sources
+    shape, walk, ways = shape_of(source), walk_of(node, source), folding.ways
+    share = channels_of_way(source.channels, ways)
+    parts = [amounts.reduce(shape, walk=walk, channels=share, count=ways, keep_zeros=stage.keep_zeros,
+                            op="max" if node.op == "max" else "sum",
+                            out_width=stage.reduces[0].out_shape.width)]
+    if stage.window is None:
+        parts.append({"feed": ways, "feed place": ways * bits(source.height * source.width)})
+    else:
+        parts.append(amounts.window(shape, walk=walk, channels=source.channels, ways=ways, lanes=ways,
+                                    row_lanes=1, by_channel=True))
+    if node.op == "max":
+        parts.append(queue(4, ways))
+    else:
+        parts += [_requantize(stage.requantizes[0].shift, target, stage.sum_width, 1, engine)] * ways
+        if stage.counts is not None:
+            parts.append({"counted": ways, "counted place": ways * sum(
+                bits(len(counts)) for counts in stage.counts)})
+    return sum_of(*parts)
+
+
+def _add(stage, node, sources, target, folding, engine):
+    ways, xcup = folding.ways, engine.family == "dsp48e2"
+    chunks = sum(-(-sources[n].bits // 5) for n in stage.in_tables)
+    product = sum(sources[n].bits + 17 for n in stage.in_dsp)
+    return sum_of({
+        "add": ways, "add tables": ways * chunks * (17 + 5),
+        "add sum": ways * max(17 + source.bits for source in sources),
+        "add value": ways * target.bits, "add channel": ways * bits(channels_of_way(target.channels, ways)),
+        "add product": ways * product * (not xcup), "add product_xcup": ways * product * xcup,
+    }, queue(4, ways))
+
+
+def _concat(stage, node, sources, target, folding, engine):
+    ways, beat = folding.ways, target.bits + bits(channels_of_way(target.channels, folding.ways))
+    return sum_of({"concat": ways, "concat operand": ways * len(sources), "concat beat": ways * beat,
+                   "concat mux": ways * beat * -(-(len(sources) - 1) // 3)}, queue(4, ways))
+
+
+def _slice(stage, node, sources, target, folding, engine):
+    source, = sources
+    ways = folding.ways
+    cut = [bits(places) for places, kept in zip(source.shape[:2], node.size) if kept < places]
+    return sum_of({
+        "slice": ways, "slice value": ways * source.bits, "slice cut": ways * sum(cut),
+        "slice place": ways * bits(source.height * source.width) * bool(cut),
+        "slice channel": ways * bits(channels_of_way(source.channels, ways))}, queue(4, ways))
+
+
+def _pad(stage, node, sources, target, folding, engine):
+    ways = folding.ways
+    return sum_of({
+        "pad": ways, "pad value": ways * target.bits, "pad place": ways * bits(target.height * target.width),
+        "pad channel": ways * bits(channels_of_way(target.channels, ways))}, queue(4, ways))
+
+
+def _upsample(stage, node, sources, target, folding, engine):
+    source, = sources
+    ways = folding.ways
+    share = channels_of_way(source.channels, ways)
+    return {
+        "upsample": ways, "upsample value": ways * source.bits, "upsample slot": ways * bits(stage.slots),
+        "upsample place": ways * (bits(source.width) + sum(map(bits, node.factor))),
+        "upsample channel": ways * bits(share),
+        "upsample base": ways * bits(share * stage.slots) * (1 + pitch_adders(share))}
+
+
+def _table(stage, node, sources, target, folding, engine):
+    return table_amounts(stage, node.values, -node.low)
+
+
+def table_amounts(stage, tables, zero):
+    """Of a pointwise function by table; entry ``zero`` is that of 0."""
+    ways, channel = stage.ways, bits(channels_of_way(stage.i.signature.channels, stage.ways))
+    inserts = not stage.dense_input and bool(tables[:, zero].any())
+    return sum_of({
+        "table": ways, "table channel": ways * channel, "table value": ways * stage.out_shape.width,
+        "table insert": ways * inserts * (channel + stage.out_shape.width),
+        "table zeros": ways * inserts * (len(tables) > 1) * len(tables)}, queue(4, ways))
+
+
+_KINDS = {graph.Pool: _pool, graph.Add: _add, graph.Concat: _concat, graph.Slice: _slice,
+          graph.Pad: _pad, graph.Upsample: _upsample, graph.Table: _table}
