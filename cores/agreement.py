@@ -13,6 +13,7 @@ from sim import reference
 __all__ = ["SHARE", "Agreement", "Comparison", "compare", "measure"]
 
 SHARE = 0.001       # of a tensor's values that may differ
+FEW = 4             # values that may in any case: small tensors are no statistics
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Agreement:
     @property
     def exceeded(self):
         return self.limited and (
-            self.largest > 1 or self.differing > max(1, self.share * self.values))
+            self.largest > 1 or self.differing > max(FEW, self.share * self.values))
 
     @property
     def decibels(self):

@@ -1,3 +1,5 @@
+# amaranth: UnusedElaboratable=no
+# A design that is too large is only asked for its size.
 """From a trained network to a streaming accelerator: Verilog, memory files, golden vectors, report."""
 import io
 import json

@@ -60,6 +60,7 @@ def quantize(model, images, preprocessing, *, bits=8, method="minmax", equalised
     """
     if not isinstance(model, onnx.ModelProto):
         model = prepare(model)
+    model = _with_own_ranges(model)
     if bits not in (8, 16):
         raise UserError(f"Activations must have 8 or 16 bits, not {bits!r}")
     if method not in METHODS:
@@ -155,3 +156,19 @@ def _restore_names(graph):
     for node in graph.node:
         for names in node.input, node.output:
             names[:] = [renamed.get(name, name) for name in names]
+
+
+def _with_own_ranges(model):
+    """The model with outputs that no Relu or Clip reads.
+
+    onnxruntime gives what only a Relu reads the range of its result, an output of the network too.
+    """
+    clamped = {node.input[0] for node in model.graph.node if node.op_type in ("Relu", "Clip")}
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    for output in changed.graph.output:
+        if output.name in clamped:
+            changed.graph.node.add(op_type="Identity", name=f"{output.name}_own", input=[output.name],
+                                   output=[f"{output.name}_own"])
+            output.name = f"{output.name}_own"
+    return changed

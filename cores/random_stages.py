@@ -63,9 +63,16 @@ def _graph(node, *tensors, folding):
     return Graph("random", tensors[0].name, (node.output,), {t.name: t for t in tensors}, (node,)), folding
 
 
-def _requantization(rng, count, low, high, spread=3):
-    shift = _between(rng, 20, 30) + rng.integers(0, _between(rng, 1, 1 << spread), count)
-    return Requantization(rng.integers(1 << 16, 1 << 17, count), shift, low, high)
+def _requantization(rng, count, low, high, largest, spread=3):
+    """One that spreads sums up to ``largest`` over the range."""
+    shift = max(1, round(float(np.log2(max(largest, 1) * (1 << 17) / max(high, -low)))))
+    shifts = shift + rng.integers(0, _between(rng, 1, 1 << spread), count)
+    return Requantization(rng.integers(1 << 16, 1 << 17, count), shifts, low, high)
+
+
+def _typical(weights, source):
+    """What the sums of random products seldom exceed."""
+    return float(weights.std() * (source.high - source.low) * np.sqrt(weights[0].size))
 
 
 def _window(rng, source, kernels):
@@ -103,7 +110,7 @@ def _conv(rng, most_lanes=4, most_pes=16, most=40):
     weights = _weights(rng, filters, *kernel, channels // groups)
     low, high = _one(rng, RANGES)
     node = Conv("stage", "in", "out", weights, rng.integers(-5000, 5000, filters),
-                _requantization(rng, filters, low, high), groups=groups, **window)
+                _requantization(rng, filters, low, high, _typical(weights, source)), groups=groups, **window)
     target = Tensor("out", *output_size(node, source.height, source.width), filters, low, high)
     return _graph(node, source, target, folding=Folding(lanes, row_lanes, pes, ways, out_ways))
 
@@ -123,8 +130,9 @@ def _depthwise(rng):
     folding = _folded(rng, channels)
     folding = Folding(folding.ways, _one(rng, _divisors(kernel[0], kernel[0])), 1, folding.ways, folding.ways)
     low, high = _one(rng, RANGES)
-    node = Conv("stage", "in", "out", _weights(rng, channels, *kernel, 1),
-                rng.integers(-5000, 5000, channels), _requantization(rng, channels, low, high),
+    weights = _weights(rng, channels, *kernel, 1)
+    node = Conv("stage", "in", "out", weights, rng.integers(-5000, 5000, channels),
+                _requantization(rng, channels, low, high, _typical(weights, source)),
                 groups=channels, op="depthwise", **window)
     target = Tensor("out", *output_size(node, source.height, source.width), channels, low, high)
     return _graph(node, source, target, folding=folding)
@@ -137,8 +145,9 @@ def _pool(rng):
     low, high = (source.low, source.high) if op == "max" else _one(rng, RANGES)
     counted = _one(rng, [None, (0,) * 4]) if op == "avg" and any(window.get("padding", ())) else None
     entries = channels if counted is None else kernel[0] * kernel[1]
-    node = Pool("stage", "in", "out", op, kernel, counted=counted, **window,
-                requantization=_requantization(rng, entries, low, high, 0) if op == "avg" else None)
+    largest = kernel[0] * kernel[1] * max(source.high, -source.low)
+    scale = _requantization(rng, entries, low, high, largest, 0) if op == "avg" else None
+    node = Pool("stage", "in", "out", op, kernel, counted=counted, **window, requantization=scale)
     target = Tensor("out", *output_size(node, source.height, source.width), channels, low, high)
     return _graph(node, source, target, folding=_folded(rng, channels))
 

@@ -67,7 +67,7 @@ def design_resources(top, design, engine):
                                      ways=target.i.signature.ways))
     for link in top.links:
         if isinstance(link, Fork):
-            terms += [{"fork": link.memories.total()}, amounts.queue(FORK_DEPTH, link.memories.total())]
+            terms.append(amounts.queue(FORK_DEPTH, link.memories.total()))
         else:
             terms.append(amounts.queue(link.depth))
     if top.table is not None:

@@ -70,13 +70,14 @@ class StoredTensors:
         self._tensors = {n: t for n, t in network.tensors.items() if n in layouts}
         model, stored = as_qdq(model)
         expanded = expand(model)    # names the reals; it is the file itself that runs
-        # A tensor named after the integers was quantized from reals that have other integers too.
-        self._integers = {**{node.input[0]: node.output[0] for node in expanded.graph.node
-                             if node.op_type == "QuantizeLinear"
-                             and node.output[0] not in network.tensors}, **stored}
+        self._integers = {**_integers_of(expanded, network.tensors), **stored}
         self._source = network.tensors[network.input]
         kind = next(i for i in model.graph.input if i.name == network.input).type.tensor_type
         self._takes_integers = kind.elem_type != onnx.TensorProto.FLOAT
+        # What neither the file makes nor its integers tell is a step of ours.
+        made = {name for node in model.graph.node for name in node.output} | {network.input}
+        self._tensors = {name: tensor for name, tensor in self._tensors.items()
+                         if self._integers.get(name, name) in made}
         exposed = [self._integers.get(name, name) for name in self._tensors
                    if not (self._takes_integers and name == network.input)]
         self._session = Session(model, list(dict.fromkeys(exposed)), expanded)
@@ -110,6 +111,21 @@ class StoredTensors:
             return values.astype(np.int32) - tensor.zero_point
         # A maximum that nothing quantizes again: its reals are those of stored values.
         return np.rint(values / np.float32(tensor.scale)).astype(np.int32)
+
+
+def _integers_of(model, tensors):
+    """{tensor's name: that of its integers}, where a QuantizeLinear with its scale makes them."""
+    constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    result = {}
+    for node in model.graph.node:
+        if node.op_type == "QuantizeLinear" and node.input[0] in tensors:
+            tensor, scale = tensors[node.input[0]], constants.get(node.input[1])
+            zero = constants.get(node.input[2], 0) if len(node.input) > 2 else 0
+            same = scale is None or (float(scale), int(zero)) == (tensor.scale, tensor.zero_point)
+            # A tensor named after the integers was quantized from reals that have others too.
+            if same and node.output[0] not in tensors:
+                result.setdefault(node.input[0], node.output[0])
+    return result
 
 
 class FloatTensors:

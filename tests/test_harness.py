@@ -10,7 +10,7 @@ import hdl.requantize
 import hdl.walk
 import hdl.window
 from hdl.lane import WindowLane
-from hdl.requantize import MULTIPLIER_BITS, Requantize
+from hdl.requantize import Requantize
 from hdl.stream import Queue, connect_streams
 from hdl.walk import Axis, Walk
 from sim.harness import Sink, Source, offers_without_ready, run
@@ -244,15 +244,12 @@ def test_a_dropped_closing_beat_is_caught(monkeypatch):
 class Rounds(Requantize):
     """Shifts in one go, ``up`` added before; as many stages as the real one."""
 
-    def _scale(self, m, en, total, scale, least, turn_bits, w):
-        value, shift = Signal.like(total), Signal(6)
-        product = Signal(self.width + MULTIPLIER_BITS + 1)
-        m.d.comb += [shift.eq(scale[MULTIPLIER_BITS:] + least),
-                     product.eq(value * scale[:MULTIPLIER_BITS])]
-        stages = [self.rounded(product.as_signed(), shift)]
+    def _scale(self, m, en, product, turn, w):
+        shift = Signal(6)
+        m.d.comb += shift.eq(turn + int(self.shift.min()))
+        stages = [self.rounded(product, shift)]
         with m.If(en):
-            m.d.sync += value.eq(total)
-            for n in range(5):
+            for n in range(3):
                 stages.append(Signal(stages[0].shape(), name=f"stage_{n}_{w}"))
                 m.d.sync += stages[-1].eq(stages[-2])
         result = Signal(self.shape, name=f"result_{w}")

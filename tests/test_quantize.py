@@ -323,3 +323,61 @@ def test_quantized_file_is_not_quantized_again(tmp_path):
     model, original = open_onnx(path, None, None)
     assert original is None
     assert [n.name for n in model.graph.node] == [n.name for n in onnx.load(path).graph.node]
+
+
+def signed_output():
+    """Conv -> a, an output; Relu of a -> r, an output; Identity of r -> again, an output."""
+    rng = np.random.default_rng(5)
+    weight = numpy_helper.from_array(rng.normal(size=(4, 3, 3, 3)).astype(np.float32), "w")
+    nodes = [helper.make_node("Conv", ["x", "w"], ["a"], name="conv"),
+             helper.make_node("Relu", ["a"], ["r"], name="relu"),
+             helper.make_node("Identity", ["r"], ["again"], name="same")]
+    values = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in (
+        ("x", [1, 3, 8, 8]), ("a", [1, 4, 6, 6]), ("r", [1, 4, 6, 6]), ("again", [1, 4, 6, 6]))}
+    graph = helper.make_graph(nodes, "signed", [values["x"]], [values[n] for n in ("a", "r", "again")],
+                              [weight])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_output_that_a_relu_reads_keeps_its_sign():
+    preprocessing = Preprocessing(scale=(1 / 255,) * 3)
+    images = pixels(shape=(8, 8, 3))
+    graph, notes = load(quantize(signed_output(), images, preprocessing))
+    assert graph.outputs[0] == "a" and graph.tensors["a"].low < 0
+    assert len(graph.outputs) == 2
+    assert [note for note in notes if "again" in note] == [
+        "Output 'again' is left to the host: it is output 'r' again"]
+
+
+def test_two_scales_of_one_slice():
+    """Real values that are stored, and quantized to another scale too, are compared with their own."""
+    scale = {name: numpy_helper.from_array(np.float32(value), name)
+             for name, value in (("sx", 1 / 255), ("sw", 0.01), ("sa", 0.03), ("sb", 0.021))}
+    rng = np.random.default_rng(6)
+    constants = [*scale.values(), numpy_helper.from_array(np.uint8(0), "z"),
+                 numpy_helper.from_array(np.int8(0), "zw"),
+                 numpy_helper.from_array(rng.integers(-99, 99, (4, 3, 1, 1)).astype(np.int8), "w")]
+    for name, value in (("zero", 0), ("two", 2), ("four", 4), ("axis", 1)):
+        constants.append(numpy_helper.from_array(np.array([value], np.int64), name))
+    node = helper.make_node
+    nodes = [node("QuantizeLinear", ["x", "sx", "z"], ["xq"]),
+             node("QLinearConv", ["xq", "sx", "z", "w", "sw", "zw", "sa", "z"], ["aq"]),
+             node("DequantizeLinear", ["aq", "sa", "z"], ["a"]),
+             node("Slice", ["a", "zero", "two", "axis"], ["b"]),
+             node("QuantizeLinear", ["b", "sb", "z"], ["bq"]),
+             node("Slice", ["a", "two", "four", "axis"], ["e"]),
+             node("QuantizeLinear", ["e", "sa", "z"], ["eq"]),
+             node("QLinearConcat", ["sa", "z", "bq", "sb", "z", "eq", "sa", "z"], ["yq"],
+                  domain="com.microsoft", axis=1),
+             node("DequantizeLinear", ["yq", "sa", "z"], ["y"])]
+    nodes.append(node("QLinearConcat", ["sa", "z", "bq", "sb", "z", "bq", "sb", "z"], ["tq"],
+                      domain="com.microsoft", axis=1))
+    nodes.append(node("DequantizeLinear", ["tq", "sa", "z"], ["t"]))
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(nodes, "two", [value("x", TensorProto.FLOAT, [1, 3, 4, 4])],
+                              [value(name, TensorProto.FLOAT, [1, 4, 4, 4]) for name in "yt"], constants)
+    model = helper.make_model(graph, ir_version=8, opset_imports=[
+        helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)])
+    _, found = compare(model, None, pixels(shape=(4, 4, 3)), Preprocessing(scale=(1 / 255,) * 3))
+    assert not any(tensor.exceeded for tensor in found.tensors.values())
+    assert max(tensor.largest for tensor in found.tensors.values()) <= 1

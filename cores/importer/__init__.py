@@ -105,8 +105,13 @@ def _imported(model, name):
         for output, value in zip(proto.output, results if isinstance(results, tuple)
                                  else (results,)):
             state.values[output] = value
-    outputs = tuple(dict.fromkeys(name for o in model.graph.output
-                                  for name in _output(o.name, state)))
+    outputs = {}
+    for output in model.graph.output:
+        for tensor in _output(output.name, state):
+            first = outputs.setdefault(tensor, output.name)
+            if first != output.name and not isinstance(state.values[output.name], Host):
+                state.notes.append(f"Output {output.name!r} is left to the host: it is output {tensor!r} again")
+    outputs = tuple(outputs)
     if not outputs:
         raise UserError("Model has no output; mark the last layer's")
     graph = Graph(name, state.input.name, outputs, *_needed(state, outputs))

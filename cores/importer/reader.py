@@ -42,6 +42,7 @@ def checked(model, path):
     if not model.graph.output:
         raise UserError(f"{path}: has no output; mark the last layer's")
     _check_order(model.graph, path)
+    model.ir_version = max(model.ir_version, 4)     # before, constants had to be inputs too
     # The checker wants shapes that onnxruntime can do without, and so can we.
     del model.graph.value_info[:]
     for output in model.graph.output:
