@@ -320,7 +320,7 @@ WEIGHTS = np.zeros((3, 3, 3, 2), np.int64)
     (dict(bias=np.full(3, 1 << 45)), r"Node 'conv': sums must be below 2\*\*45"),
     (dict(requantization=None), "Node 'conv': requantization must be given"),
     (dict(requantization=rescale([1] * 2, [1] * 3, 0)),
-     "Node 'conv': multiplier and shift must be int64, one value per channel"),
+     "Node 'conv': multiplier and shift must be int64, 3 values each"),
     (dict(requantization=rescale([1 << 17] * 3, [1] * 3, 0)),
      r"Node 'conv': multiplier must be below 2\*\*17"),
     (dict(requantization=rescale([1] * 3, [64] * 3, 0)), "Node 'conv': shift must be from 0 to 63"),
