@@ -4,6 +4,8 @@ Every function returns a dict of amounts by the name of their coefficients, whic
 cores.fit_resources finds: see docs/resources.md. Names that end in "_xcup" count only there, where
 Yosys leaves registers of a multiplication outside the DSP block.
 """
+from math import gcd
+
 from amaranth import Shape
 from amaranth.utils import bits_for
 
@@ -14,6 +16,8 @@ from hdl.window import default_slots
 
 __all__ = ["accumulator", "axi_in", "axi_out", "bits", "dots", "pitch_adders", "queue", "reduce",
            "requantize", "sum_of", "weigh", "window"]
+
+SMALLEST_PRODUCT = 9        # bits of a product for which Yosys takes a DSP block
 
 
 def bits(values):
@@ -77,6 +81,8 @@ def dots(shape, *, lanes, pes, ways, weight_width, sum_width, family):
     amounts = {"dot": lanes, "dot way": lanes * ways, "dot held": lanes * pes * sum_width,
                "dot mux": lanes * ways * sum_width * -(-(held - 1) // 3)}
     if family != "dsp48e2":
+        if Shape.cast(shape).width + weight_width < SMALLEST_PRODUCT:
+            return amounts | {"dot soft": lanes * pes * (Shape.cast(shape).width * weight_width + sum_width)}
         return amounts | {"dot weights": lanes * pes * weight_width, "dot multiplier": lanes * pes}
     amounts |= {"dot weights_xcup": lanes * pes * weight_width, "dot multiplier_xcup": lanes * pes}
     blocks = dsp_count(pes=pes, ways=ways, shape=shape, weight_width=weight_width,
@@ -131,8 +137,11 @@ def reduce(shape, *, walk, channels, count, op, out_width, keep_zeros=False):
 
 def axi_in(*, pixels, channels, ways, beat_samples=8):
     """From samples to pixels; ``ways`` samples are taken at a time."""
-    held = ways - 1 + beat_samples
-    return sum_of({"input": 1, "input way": ways, "input bits": 8 * held, "input mux": 8 * held * ways,
+    unit = gcd(ways, beat_samples)
+    group, beat = ways // unit, beat_samples // unit
+    units = group - 1 + beat
+    return sum_of({"input": 1, "input way": ways, "input bits": 8 * unit * units,
+                   "input mux": 8 * unit * sum(min(group, n + 1) - 1 for n in range(units)),
                    "input place": bits(pixels) + bits(channels_of_way(channels, ways))},
                   queue(16, 1 + ways))
 

@@ -29,13 +29,14 @@ _MUX, _READ = 0.5, 2                        # cost of a multiplexer's bit, and o
 class Blocks:
     """What one memory takes.
 
-    ``lut`` are the LUTs that hold its contents, ``rom_lut`` as many at most (equal and absent
-    words save some), ``ff`` the registers behind them; ``mux`` counts the bits of the multiplexers
-    that choose between blocks.
+    ``lut`` are the LUTs that hold its contents, ``rom_lut`` those that random contents take in up
+    to 256 words, ``deep_rom`` those in more, and ``ff`` the registers behind them; ``mux`` counts the
+    bits of the multiplexers that choose between blocks.
     """
     bram36: float = 0
     lut: int = 0
     rom_lut: int = 0
+    deep_rom: int = 0
     ff: int = 0
     mux: int = 0
 
@@ -54,16 +55,41 @@ def blocks(size, family):
     if kind == "distributed":
         return min((_luts(depth, width, unit, single=True) for unit in _LUT_SINGLE[family]), key=_cost)[1]
     if kind == "rom":
-        luts = width * -(-depth // 64) if depth > 1 else 0
-        logic = depth * width * _PER_BIT_ROM, Blocks(rom_lut=luts, ff=width)
-        return min(logic, *_block_rams(depth, width, 1), key=_cost)[1]
+        columns = _distinct_columns(depth, width)
+        luts = {"rom_lut" if depth <= 256 else "deep_rom": columns * _column_luts(depth)}
+        logic = depth * width * _PER_BIT_ROM, Blocks(ff=columns, **luts)
+        return _chosen([logic, _block_ram(depth, width, written=False)])[1]
     logic = depth * width * _PER_BIT_RAM, Blocks(lut=depth * width // 2, ff=(depth + 1) * width)
-    luts = [_luts(depth, width, unit) for unit in _LUT_RAM[family]]
-    return min(*luts, logic, *_block_rams(depth, width, 9), key=_cost)[1]
+    luts = min((_luts(depth, width, unit) for unit in _LUT_RAM[family]), key=_cost)
+    return _chosen([logic, luts, _block_ram(depth, width, written=True)])[1]
+
+
+def _distinct_columns(depth, width):
+    """Columns of a ROM of random bits that differ, constant ones left out."""
+    if depth > 12:
+        return width
+    each = 1 << depth
+    return round(each * (1 - (1 - 1 / each) ** width) * (1 - 2 / each))
+
+
+def _column_luts(depth):
+    """LUTs of a column of random bits; up to 256 words they end in the multiplexers behind LUTs."""
+    if depth <= 256:
+        return 0 if depth <= 4 else 1 if depth <= 64 else 2 if depth <= 128 else 4
+    return depth // 43
 
 
 def _cost(option):
     return option[0]
+
+
+def _chosen(options):
+    """The cheapest; Yosys keeps the least cost so far as an integer, so that near ones lose."""
+    best = options[0]
+    for option in options[1:]:
+        if _cost(option) < int(_cost(best)):
+            best = option
+    return best
 
 
 def _luts(depth, width, unit, single=False):
@@ -76,13 +102,16 @@ def _luts(depth, width, unit, single=False):
     return total, Blocks(lut=count * luts, ff=0 if single else width, mux=(slices - 1) * width)
 
 
-def _block_rams(depth, width, byte):
-    """Costs and blocks of a memory in block RAM, by the width of a block's word."""
+def _block_ram(depth, width, written):
+    """Cost and blocks of a memory in block RAM; what is never written has no bytes."""
+    kinds = []
     for cost, size, bits, words in _BLOCK_RAM:
+        kinds.append([])
         for log, word in enumerate(words):
-            slices, count = _units(depth, width, bits - log, word, min(word, byte))
-            yield (cost * count + _others(slices, width),
-                   Blocks(bram36=count * size, mux=(slices - 1) * width))
+            slices, count = _units(depth, width, bits - log, word, min(word, 9) if written else 1)
+            kinds[-1].append((cost * count + _others(slices, width, written),
+                              Blocks(bram36=count * size, mux=(slices - 1) * width)))
+    return min(map(_chosen, kinds), key=_cost)
 
 
 def _units(depth, width, bits, word, byte):
@@ -92,6 +121,6 @@ def _units(depth, width, bits, word, byte):
     return slices, -(-slices * padded // word)
 
 
-def _others(slices, width):
+def _others(slices, width, written=True):
     """Cost of choosing between slices when reading and writing."""
-    return _MUX * ((slices - 1) * width + slices * (slices > 1)) + _READ
+    return _MUX * ((slices - 1) * width + slices * (written and slices > 1)) + _READ

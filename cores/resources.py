@@ -87,12 +87,12 @@ def part_resources(memories, terms, *, family, dsp=0):
 
 def logic_terms(held, terms):
     """Amounts of logic, that of memories included."""
-    return terms | {"rom": held.rom_lut, "memory mux": held.mux}
+    return terms | {"rom": held.rom_lut, "deep rom": held.deep_rom, "memory mux": held.mux}
 
 
 def memory_blocks(memories, family):
     """Blocks of all memories together."""
-    names = ("bram36", "lut", "rom_lut", "ff", "mux")
+    names = ("bram36", "lut", "rom_lut", "deep_rom", "ff", "mux")
     each = [(blocks(size, family), count) for size, count in memories.items()]
     return Blocks(**{name: sum(getattr(one, name) * count for one, count in each) for name in names})
 

@@ -105,12 +105,13 @@ def _imported(model, name):
         for output, value in zip(proto.output, results if isinstance(results, tuple)
                                  else (results,)):
             state.values[output] = value
-    outputs = {}
+    outputs = {}        # whether an output of the file is the tensor itself, by the tensor's name
     for output in model.graph.output:
+        itself = not isinstance(state.values.get(output.name), Host)
         for tensor in _output(output.name, state):
-            first = outputs.setdefault(tensor, output.name)
-            if first != output.name and not isinstance(state.values[output.name], Host):
+            if itself and outputs.get(tensor):
                 state.notes.append(f"Output {output.name!r} is left to the host: it is output {tensor!r} again")
+            outputs[tensor] = outputs.get(tensor, False) or itself
     outputs = tuple(outputs)
     if not outputs:
         raise UserError("Model has no output; mark the last layer's")
