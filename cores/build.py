@@ -33,6 +33,7 @@ from platforms import UnknownBoard, board, boards
 from sim import pictures, reference
 
 DEFAULT_DSP = 128
+SLACK = 0.1
 PROFILED = 16           # pictures that the folding is chosen by
 GOLDEN = 100            # pictures kept as golden vectors
 EXAMPLE = "python -m cores.build --board zcu102 --dsp 128"
@@ -60,6 +61,9 @@ def parser():
                         help="multipliers of the convolutions, instead of DSP blocks")
     budget.add_argument("--fps", type=cli.positive_float, metavar="N",
                         help="the smallest design that makes this many frames per second")
+    add("--slack", type=cli.share, default=SLACK, metavar="SHARE",
+        help="how much slower than the fastest design within the budget it may be where that makes more frames per "
+             f"area (default {SLACK}; 0: the fastest)")
     add("--clock", type=cli.positive_float, metavar="MHZ", help="clock (default: the board's)")
     add("--no-fit", action="store_true", help="build also what the board does not hold")
     return result
@@ -208,11 +212,11 @@ def budget_of(args, target, clock):
     if args.fps is not None:
         return {"cycles": clock * 1e6 / args.fps, "dsp": target.resources["dsp"]}
     if args.multipliers is not None:
-        return {"multipliers": args.multipliers}
+        return {"multipliers": args.multipliers, "slack": args.slack}
     if args.dsp is not None and args.dsp > target.resources["dsp"]:
         raise UserError(f"Budget of {args.dsp} DSP blocks exceeds the {target.resources['dsp']} of "
                         f"{args.board}; lower --dsp or choose a larger board")
-    return {"dsp": args.dsp or min(DEFAULT_DSP, target.resources["dsp"])}
+    return {"dsp": args.dsp or min(DEFAULT_DSP, target.resources["dsp"]), "slack": args.slack}
 
 
 def npz(arrays):

@@ -1,15 +1,23 @@
-"""Choose each stage's folding: the fastest network that a budget of DSP blocks or multipliers allows."""
+"""Choose each stage's folding: the fastest network within a budget, and the smallest of these."""
 from dataclasses import dataclass
+from math import inf
+
+import numpy as np
 
 from cores.branches import tied
 from cores.errors import UserError
 from cores.graph import Concat, Pad, Slice
-from cores.stages import Folding, component, dsps, has_engine, is_depthwise, multipliers
+from cores.options import MAX_WAYS, Options
+from cores.resources import stage_resources
+from cores.solver import Option, cheapest
+from cores.stages import component, dsps, has_engine, multipliers
 
 __all__ = ["Design", "allocate", "fold"]
 
 NOUNS = {"dsp": "DSP blocks", "multipliers": "multipliers"}
-MAX_LANES, MAX_PES, MAX_WAYS = 32, 64, 16
+STEPS = 8               # in which designs slower by up to the slack are looked at
+# What a design that is fast enough should save: about the proportions in which devices hold them.
+PRICES = {"dsp": 100, "lut": 1, "bram36": 300}
 
 
 @dataclass(frozen=True)
@@ -17,15 +25,24 @@ class Design:
     """A folding for every stage.
 
     ``ways`` are those of the network's input, ``foldings`` go by node name, and
-    ``cycles_per_frame`` is the slowest stage's, the input's or the output's (modelled).
+    ``cycles_per_frame`` is the slowest stage's, the input's or the output's (modelled). ``price`` is that
+    of its stages in units of a LUT (predicted), and ``gap`` the share of it that a design as fast might save:
+    0 if it was proven that none does.
     """
     ways: int
     foldings: dict
     cycles_per_frame: float
+    price: float = 0.0
+    gap: float = 0.0
 
 
-def allocate(network, profile, engine, *, dsp=None, multipliers=None, cycles=None):
-    """The design with the fewest cycles per frame within a budget, or the smallest within ``cycles``.
+def allocate(network, profile, engine, *, dsp=None, multipliers=None, cycles=None, slack=0.0, lut=None,
+             bram36=None):
+    """The fastest design within a budget, or one a little slower that is much smaller; or the smallest within ``cycles``.
+
+    Of all designs as fast, it is the one with the least price in DSP blocks, LUTs and block memories. The
+    last bit of speed costs many lanes of few PEs: among those up to ``slack`` slower than the fastest, the
+    one with the most frames per price is taken.
 
     Parameters
     ----------
@@ -37,38 +54,48 @@ def allocate(network, profile, engine, *, dsp=None, multipliers=None, cycles=Non
         Budget: DSP blocks of the whole design, or multipliers of the convolutions.
     cycles : float or None
         Wanted cycles per frame, instead of a budget or beside it.
+    slack : float
+        By which share of its cycles a design may be slower than the fastest, for more frames per price.
+    lut, bram36 : float or None
+        LUTs and block memories that the stages should take at most (predicted). Exceeded where no design
+        takes less, or none that is fast enough.
 
     Raises
     ------
     UserError
         If even the smallest design exceeds the budget, or none is fast enough.
     """
-    chooser = _Chooser(network, profile, engine, "multipliers" if multipliers is not None else "dsp")
-    budget = multipliers if multipliers is not None else dsp
-    smallest = chooser.choose(float("inf"))
-    cost = chooser.cost(smallest)
-    if budget is not None and cost > budget:
+    unit, budget = ("dsp", dsp) if multipliers is None else ("multipliers", multipliers)
+    budget = inf if budget is None else budget
+    limits = {unit: budget, "lut": lut, "bram36": bram36}
+    chooser = _Chooser(network, profile, engine, unit,
+                       {name: limit for name, limit in limits.items() if limit not in (None, inf)})
+    least = chooser.leanest(inf)
+    if chooser.amount(least) > budget:
         raise UserError(
-            f"Budget of {budget} {NOUNS[chooser.unit]} is too small: {network.name!r} takes at least {cost} "
-            f"with one multiplier per convolution; raise --{chooser.unit}")
+            f"Budget of {budget} {NOUNS[unit]} is too small: {network.name!r} takes at least {chooser.amount(least)} "
+            f"with one multiplier per convolution; raise --{unit}")
     if cycles is not None:
-        design = chooser.choose(cycles)
-        if design is None:
+        enough = chooser.leanest(cycles)
+        if enough is None:
             raise UserError(f"No folding of {network.name!r} takes at most {cycles:,.4g} cycles per frame; "
                             "lower --fps or raise --clock")
-        if budget is not None and chooser.cost(design) > budget:
-            raise UserError(f"{network.name!r} takes {chooser.cost(design)} {NOUNS[chooser.unit]} at that frame "
+        if chooser.amount(enough) > budget:
+            raise UserError(f"{network.name!r} takes {chooser.amount(enough)} {NOUNS[unit]} at that frame "
                             f"rate, of {budget} available; lower --fps or raise the budget")
-        return design
-    best, slow, fast = smallest, smallest.cycles_per_frame, 0.0
-    while slow - fast > 0.5:            # the cost falls as the allowed cycles rise
-        middle = (slow + fast) / 2
-        design = chooser.choose(middle)
-        if design is not None and chooser.cost(design) <= budget:
-            best, slow = design, min(middle, design.cycles_per_frame)
-        else:
-            fast = middle
-    return best
+        return chooser.cheapest(cycles) or chooser.cheapest(cycles, {})
+
+    def affordable(cycles):
+        design = chooser.leanest(cycles)
+        return design if design is not None and chooser.amount(design) <= budget else None
+
+    quickest = _fewest(affordable, least.cycles_per_frame, 0.0, step=0.5).cycles_per_frame
+    design = chooser.cheapest(quickest) or _fewest(
+        chooser.cheapest, least.cycles_per_frame, quickest, step=quickest / 500)
+    if design is None:
+        return chooser.cheapest(inf, {})
+    slower = [chooser.cheapest(design.cycles_per_frame * (1 + slack * n / STEPS)) for n in range(1, STEPS + 1)]
+    return min([design, *(slower if slack else [])], key=lambda design: design.cycles_per_frame * design.price)
 
 
 def fold(network, design, engine):
@@ -77,54 +104,123 @@ def fold(network, design, engine):
             for node in network.nodes}
 
 
-def row_lane_counts(node):
-    """Numbers of row lanes that share a kernel's rows evenly."""
-    return [n for n in range(1, node.kernel[0] + 1) if node.kernel[0] % n == 0]
+def _fewest(attempt, slow, fast, *, step):
+    """The design of the fewest cycles that ``attempt(cycles)`` finds, to ``step`` cycles; None if not even at ``slow``."""
+    best = attempt(slow)
+    while best is not None and slow - fast > step:
+        middle = (slow + fast) / 2
+        design = attempt(middle)
+        if design is None:
+            fast = middle
+        else:
+            best, slow = design, min(middle, design.cycles_per_frame)
+    return best
 
 
 class _Chooser:
-    """Picks the cheapest folding of each stage that stays below a number of cycles."""
+    """Finds designs that stay below a number of cycles; ``limits`` are what they may take of what."""
 
-    def __init__(self, network, profile, engine, unit):
-        self.network, self.profile, self.engine, self.unit = network, profile, engine, unit
+    def __init__(self, network, profile, engine, unit, limits):
+        self.network, self.engine, self.unit, self.limits = network, engine, unit, limits
         self.tied = tied(network)
-        self._options = {}
+        self.widths = {tie: self._widths(tie) for tie in dict.fromkeys(self.tied.values())}
+        self.options = {node.name: Options(network, profile, engine, node, self.widths[self.tied[node.output]])
+                        for node in network.nodes}
+        self._resources = {}
 
-    def cost(self, design):
-        return sum(self._stage_cost(node, design.foldings[node.name]) for node in self.network.nodes)
+    def amount(self, design):
+        """DSP blocks or multipliers of a design, whichever is the budget's unit."""
+        foldings = [(node, design.foldings[node.name]) for node in self.network.nodes]
+        if self.unit == "multipliers":
+            return sum(multipliers(node, folding) for node, folding in foldings)
+        return sum(dsps(self.network, node, folding, self.engine) for node, folding in foldings)
 
-    def choose(self, limit):
-        """The design whose stages all take at most ``limit`` cycles, or None.
+    def leanest(self, cycles):
+        """The design within ``cycles`` that takes least of the budget's unit, or None."""
+        options = []
+        for node, reads, makes, rows in self._rows(cycles):
+            amounts = self.options[node.name].amounts[self.unit]
+            row = rows[amounts[rows].argmin()]
+            options.append(Option(node.name, reads, makes, float(amounts[row]), (), row))
+        return self._design(options, cycles, ())
 
-        Tensors that are tied have their ways in common: as few as the stages between them allow.
-        """
-        ways = {self.tied[name]: 1 for name in self.network.tensors}
-        source = self.network.tensors[self.network.input]
-        samples = source.height * source.width * source.channels
-        while True:
-            short = self._too_narrow(ways, samples, limit)
-            if short is None:
-                break
-            ways[short] = next((w for w in self._widths(short) if w > ways[short]), None)
-            if ways[short] is None:
-                return None
-        of = {name: ways[self.tied[name]] for name in self.network.tensors}
-        foldings = {node.name: self._folding(node, of, limit) for node in self.network.nodes}
-        targets = [self.network.tensors[name] for name in self.network.outputs]
-        slowest = max(samples / of[self.network.input],
-                      *(target.height * target.width * target.channels for target in targets),
-                      *(self._stage_cycles(node, foldings[node.name]) for node in self.network.nodes))
-        return Design(of[self.network.input], foldings, slowest) if slowest <= limit else None
+    def cheapest(self, cycles, limits=None):
+        """The design of the least price within ``cycles`` and the limits, or None."""
+        limits = self.limits if limits is None else limits
+        places, least = self._rows(cycles), {}
+        for node, _, _, rows in places:
+            amount = self.options[node.name].amounts[self.unit][rows].min()
+            least[node.name] = min(least.get(node.name, amount), amount)
+        spare = limits.get(self.unit, inf) - sum(least.values())
+        options = []
+        for node, reads, makes, rows in places:
+            for row, taken, price in self._useful(node, reads[1], rows, least[node.name] + spare):
+                options.append(Option(node.name, reads, makes, price, tuple(map(taken.get, limits)), row))
+        return self._design(options, cycles, tuple(limits.values()))
 
-    def _too_narrow(self, ways, samples, limit):
-        """A class of tensors that needs more ways for ``limit``, or None."""
-        of = {name: ways[self.tied[name]] for name in self.network.tensors}
-        if samples / of[self.network.input] > limit:
-            return self.tied[self.network.input]
+    def _rows(self, cycles):
+        """[(node, class and ways that it reads, that it makes, rows of its options)] within ``cycles``."""
+        places = []
         for node in self.network.nodes:
-            if self._folding(node, of, limit) is None:
-                return self.tied[node.output]
-        return None
+            options, tie, out_tie = self.options[node.name], self.tied[node.inputs[0]], self.tied[node.output]
+            for out_ways in self.widths[out_tie]:
+                for ways in self.widths[tie] if options.any_ways else [out_ways]:
+                    rows = options.within(cycles, ways, out_ways)
+                    if rows.size:
+                        places.append((node, (tie, ways), (out_tie, out_ways), rows))
+        return places
+
+    def _useful(self, node, ways, rows, most):
+        """[(row, {resource: amount}, price)] of the rows that no other one beats in everything.
+
+        Rows beyond ``most`` of the budget's unit are of no use. More PEs or shorter requantizations on
+        the same lanes save nothing but, now and then, block memory: two numbers of PEs are tried.
+        """
+        options, found, seen = self.options[node.name], [], {}
+        amounts = options.amounts[self.unit][rows]
+        for row in rows[np.lexsort((rows, amounts))][:np.count_nonzero(amounts <= most)]:
+            folding = options.folding(row, ways)
+            kind = folding.lanes, folding.row_lanes, folding.requantize_cycles, folding.add_dsps
+            seen[kind] = seen.get(kind, 0) + 1
+            dsp = int(options.amounts["dsp"][row])
+            if seen[kind] > 2 or any(PRICES["dsp"] * dsp >= price for _, _, price in found):
+                continue
+            resources = self._stage_resources(node, folding)
+            taken = {"dsp": dsp, "multipliers": int(options.amounts["multipliers"][row]),
+                     "lut": resources.lut, "bram36": resources.bram36}
+            if not any(all(other[name] <= taken[name] for name in taken) for _, other, _ in found):
+                found.append((row, taken, sum(taken[name] * each for name, each in PRICES.items())))
+        return found
+
+    def _stage_resources(self, node, folding):
+        key = node.name, folding
+        if key not in self._resources:
+            self._resources[key] = stage_resources(self.network, node, folding, self.engine)
+        return self._resources[key]
+
+    def _design(self, options, cycles, limits):
+        """The Design of the cheapest of ``options``, or None."""
+        network = self.network
+        source = network.tensors[network.input]
+        samples = source.height * source.width * source.channels
+        outputs = [network.tensors[name] for name in network.outputs]
+        widths = {tie: [n for n in allowed if tie != self.tied[source.name] or samples / n <= cycles]
+                  for tie, allowed in self.widths.items()}
+        slowest = max(t.height * t.width * t.channels for t in outputs)     # a sample per cycle
+        missing = {node.name for node in network.nodes} - {option.stage for option in options}
+        if slowest > cycles or missing or not all(widths.values()):
+            return None
+        found = cheapest(options, widths, limits)
+        if found is None:
+            return None
+        chosen, ways, gap = found
+        foldings = {}
+        for option in chosen:
+            stage = self.options[option.stage]
+            foldings[option.stage] = stage.folding(option.choice, option.reads[1])
+            slowest = max(slowest, float(stage.cycles[option.choice]))
+        width = ways[self.tied[source.name]]
+        return Design(width, foldings, max(slowest, samples / width), sum(o.price for o in chosen), gap)
 
     def _widths(self, tie):
         """Numbers of ways that a class of tensors may have."""
@@ -146,38 +242,3 @@ class _Chooser:
         if isinstance(node, Pad):
             return [node.before[2]]
         return [node.weights.shape[3]] if has_engine(node) and node.groups > 1 else []
-
-    def _folding(self, node, ways, limit):
-        """The preferred folding of a stage for the ways of all tensors, or None."""
-        key = node.name, ways[node.inputs[0]], ways[node.output]
-        if key not in self._options:
-            options = [(self._stage_cost(node, f), f.multipliers, f.lanes * f.row_lanes,
-                        self._stage_cycles(node, f), f) for f in self._candidates(node, *key[1:])]
-            self._options[key] = sorted(options, key=lambda option: option[:-1])
-        return next((f for *_, cycles, f in self._options[key] if cycles <= limit), None)
-
-    def _candidates(self, node, ways, out_ways):
-        if not has_engine(node):
-            for row_lanes in row_lane_counts(node) if is_depthwise(node) else (1,):
-                yield Folding(lanes=ways, row_lanes=row_lanes, ways=ways, out_ways=out_ways)
-            return
-        filters, channels = len(node.weights) // node.groups, node.weights.shape[3]
-        pes = {-(-(-(-filters // passes)) // out_ways) * out_ways for passes in range(1, filters + 1)}
-        if node.groups > 1:             # every pass is full, and a lane has its share of each group
-            pes = {p for p in pes if filters % p == 0}
-        for lanes in range(ways, min(MAX_LANES, channels) + 1, ways):
-            if node.groups > 1 and channels % lanes:
-                continue
-            for row_lanes in row_lane_counts(node):
-                for count in sorted(p for p in pes if p <= min(filters, MAX_PES)):
-                    yield Folding(lanes, row_lanes, count, ways, out_ways)
-
-    def _stage_cycles(self, node, folding):
-        """Cycles per frame of a stage's own work, or of its output's beats where they are more."""
-        return max(self.profile.cycles(node, folding),
-                   self.profile.beats(node.output, folding.out_ways))
-
-    def _stage_cost(self, node, folding):
-        if self.unit == "multipliers":
-            return multipliers(node, folding)
-        return dsps(self.network, node, folding, self.engine)

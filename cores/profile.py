@@ -28,7 +28,7 @@ class Profile:
         self._zeros = {name: 1 - np.count_nonzero(v) / v.size for name, v in values.items()}
         counted, total = reference.nonzero_macs(network, values)
         self.nonzero_macs = {name: n / total for name, n in counted.items()}
-        self._loads, self._beats = {}, {}
+        self._loads, self._curves, self._beats = {}, {}, {}
 
     def zero_fraction(self, tensor):
         """Share of zeros in a tensor."""
@@ -64,11 +64,30 @@ class Profile:
             self._loads[key] = passes, passes @ np.arange(most)
         return self._loads[key]
 
-    def _busiest(self, node, lanes, row_lanes, floor):
-        """Cycles per frame of the lane with the most work, a pass over a window taking at least ``floor``."""
-        loads, products = self.loads(node, lanes, row_lanes)
-        short = loads[:, :floor]
-        return (products + short @ (floor - np.arange(short.shape[1]))).max() / self.frames
+    def busiest(self, node, lanes, row_lanes, floors):
+        """Cycles per frame of the lane with the most work, if a pass over a window takes at least ``floors``.
+
+        Parameters
+        ----------
+        floors : array of int
+            Any number of them.
+
+        Returns
+        -------
+        array of float
+        """
+        key = node.name, lanes, row_lanes
+        if key not in self._curves:
+            loads, products = self.loads(node, lanes, row_lanes)
+            # What is added to passes below a floor f: f - n for each of n products, in all the
+            # double sum of their numbers below f.
+            below = np.cumsum(loads, axis=1)
+            added = np.cumsum(below, axis=1) - below
+            self._curves[key] = products[:, None] + added, below[:, -1]
+        curve, passes = self._curves[key]
+        within = np.minimum(floors, curve.shape[1] - 1)
+        beyond = np.subtract(floors, within)
+        return (curve[:, within] + np.multiply.outer(passes, beyond)).max(0) / self.frames
 
     def cycles(self, node, folding):
         """Cycles per frame that a stage is busy with its own work (modelled).
@@ -80,14 +99,15 @@ class Profile:
         """
         if has_engine(node):
             passes = -(-(len(node.weights) // node.groups) // folding.pes)
-            floor = -(-folding.pes // folding.out_ways)
-            return passes * self._busiest(node, folding.lanes, folding.row_lanes, floor)
+            floor = -(-folding.pes // folding.out_ways) * folding.requantize_cycles
+            return passes * float(self.busiest(node, folding.lanes, folding.row_lanes, floor))
         if isinstance(node, Add):
             return self._merged(node, folding.ways)
         target = self.network.tensors[node.output]
         per_way = -(-target.channels // folding.ways)
         if is_windowed(node):
-            return self._busiest(node, folding.ways, folding.row_lanes, per_way)
+            return float(self.busiest(node, folding.ways, folding.row_lanes,
+                                      per_way * folding.requantize_cycles))
         if isinstance(node, Table) and node.values[:, -node.low].any():
             return target.height * target.width * per_way
         taken = [self.beats(name, folding.ways) for name in node.inputs]

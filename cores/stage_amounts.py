@@ -2,6 +2,7 @@
 """Memories and amounts of logic of each kind of stage, for the resource model."""
 import functools
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 
@@ -39,9 +40,16 @@ def stage_terms(network, node, folding, engine):
     target = network.tensors[node.output]
     if has_engine(node):
         return _conv(node, *sources, target, folding, engine)
-    stage = component(network, node, folding, engine)
+    stage, memories = _stage(network, node, replace(folding, requantize_cycles=1), engine)
     kind = _depthwise if is_depthwise(node) else _KINDS[type(node)]
-    return stage.memories, kind(stage, node, sources, target, folding, engine)
+    return memories, kind(stage, node, sources, target, folding, engine)
+
+
+@functools.lru_cache(4096)
+def _stage(network, node, folding, engine):
+    """A stage and its memories: slow, and the same however long a requantization takes."""
+    stage = component(network, node, folding, engine)
+    return stage, stage.memories
 
 
 @functools.cache
@@ -86,13 +94,14 @@ def _conv(node, source, target, folding, engine):
         amounts.window(shape, **given),
         amounts.dots(shape, lanes=lanes * rows, pes=pes, ways=ways, weight_width=size,
                      sum_width=sum_width, family=engine.family),
-        amounts.accumulator(**sums), _requantize(scale.shift, target, width, ways, engine),
+        amounts.accumulator(**sums), _requantize(scale.shift, target, width, ways, folding, engine),
         {"conv": 1})
 
 
-def _requantize(shift, target, width, ways, engine):
+def _requantize(shift, target, width, ways, folding, engine):
     return amounts.requantize(width=width, shift_bits=turn_bits(shift), shape=shape_of(target),
-                              channels=target.channels, ways=ways, family=engine.family)
+                              channels=target.channels, ways=ways, family=engine.family,
+                              cycles=folding.requantize_cycles)
 
 
 def _depthwise(stage, node, sources, target, folding, engine):
@@ -108,7 +117,7 @@ def _depthwise(stage, node, sources, target, folding, engine):
                        out_width=sums.sum_width),
         *[amounts.accumulator(lanes=rows, sum_width=sums.sum_width, width=stage.width, filters=share,
                               ways=1, windows=sums.windows)] * ways,
-        *[_requantize(node.requantization.shift, target, stage.width, 1, engine)] * ways,
+        *[_requantize(node.requantization.shift, target, stage.width, 1, folding, engine)] * ways,
         {"depthwise": ways})
 
 
@@ -127,7 +136,7 @@ def _pool(stage, node, sources, target, folding, engine):
     if node.op == "max":
         parts.append(queue(4, ways))
     else:
-        parts += [_requantize(stage.requantizes[0].shift, target, stage.sum_width, 1, engine)] * ways
+        parts += [_requantize(stage.requantizes[0].shift, target, stage.sum_width, 1, folding, engine)] * ways
         if stage.counts is not None:
             parts.append({"counted": ways, "counted place": ways * sum(
                 bits(len(counts)) for counts in stage.counts)})

@@ -24,12 +24,18 @@ __all__ = ["Folding", "Engine", "shape_of", "walk_of", "weight_width", "sum_bits
 
 @dataclass(frozen=True)
 class Folding:
-    """How a stage is laid out; see :class:`~hdl.conv.Conv`. A pool has as many lanes as ways."""
+    """How a stage is laid out; see :class:`~hdl.conv.Conv`. A pool has as many lanes as ways.
+
+    ``requantize_cycles`` from 2 make a requantizer without DSP blocks. ``add_dsps`` are the DSP blocks
+    of each way of an addition: 0 for none, or None for its usual.
+    """
     lanes: int = 1
     row_lanes: int = 1
     pes: int = 1
     ways: int = 1
     out_ways: int = 1
+    requantize_cycles: int = 1
+    add_dsps: int | None = None
 
     @property
     def multipliers(self):
@@ -101,10 +107,12 @@ def dsps(network, node, folding, engine):
         return conv_dsps(
             shape_of(source), weight_width=weight_width(node), width=sum_bits(node, source),
             lanes=folding.lanes * folding.row_lanes, pes=folding.pes, out_ways=folding.out_ways,
-            family=engine.family)
+            family=engine.family, requantize_cycles=folding.requantize_cycles)
     if is_depthwise(node):
-        return depthwise_dsps(width=sum_bits(node, network.tensors[node.input]), ways=folding.ways,
-                              row_lanes=folding.row_lanes, family=engine.family)
+        return depthwise_dsps(
+            width=sum_bits(node, network.tensors[node.input]), ways=folding.ways,
+            row_lanes=folding.row_lanes, family=engine.family,
+            requantize_cycles=folding.requantize_cycles)
     return component(network, node, folding, engine).dsp_count
 
 
@@ -130,7 +138,8 @@ def _conv(node, sources, target, folding, engine, common):
         walk=walk_of(node, source), low=source.low, high=source.high, bias=node.bias,
         weight_width=weight_width(node), multiplier=scale.multiplier, shift=scale.shift,
         out_low=scale.low, out_high=scale.high, out_shape=shape_of(target),
-        row_lanes=folding.row_lanes, family=engine.family)
+        row_lanes=folding.row_lanes, family=engine.family,
+        requantize_cycles=folding.requantize_cycles)
     if is_depthwise(node):
         return Depthwise(shape_of(source), weights=node.weights[..., 0], **common)
     return Conv(shape_of(source), weights=node.weights, groups=node.groups, pes=folding.pes,
@@ -142,7 +151,8 @@ def _pool(node, sources, target, folding, engine, common):
     scale = node.requantization
     if scale is not None:
         common.update(multiplier=scale.multiplier, shift=scale.shift, low=scale.low,
-                      high=scale.high, counted=node.counted)
+                      high=scale.high, counted=node.counted,
+                      requantize_cycles=folding.requantize_cycles)
     return Pool(shape_of(source), channels=source.channels, op=node.op, walk=walk_of(node, source),
                 out_shape=shape_of(target), family=engine.family, **common)
 
@@ -150,7 +160,7 @@ def _pool(node, sources, target, folding, engine, common):
 def _add(node, sources, target, folding, engine, common):
     return Add(*map(shape_of, sources), channels=target.channels, multipliers=node.multipliers,
                shift=node.shift, zero_point=node.zero_point, low=node.low, high=node.high,
-               out_shape=shape_of(target), **common)
+               out_shape=shape_of(target), dsps=folding.add_dsps, **common)
 
 
 def _concat(node, sources, target, folding, engine, common):
