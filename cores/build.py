@@ -16,25 +16,22 @@ from cores.agreement import measure
 from cores.constant_channels import without_constant_channels
 from cores.emit import ROM_MODULE, FilePlatform, verilog
 from cores.errors import UserError
+from cores.explore import PROFILED, explore
 from cores.fit import check_fit, check_weights, fits
-from cores.folding import allocate, fold
 from cores.importer import load
 from cores.opening import add_options, open_onnx, preprocessing_of, quantization_of
 from cores.output import OutputFolder
 from cores.pixels import samples, stored
 from cores.preprocessing import Preprocessing, attach
-from cores.profile import Profile
 from cores.quality import advice, enough, quality, summary
 from cores.report import report, table
-from cores.resources import design_resources
 from cores.stages import Engine
-from cores.top import Top, output_arrays
+from cores.top import output_arrays
 from platforms import UnknownBoard, board, boards
 from sim import pictures, reference
 
 DEFAULT_DSP = 128
 SLACK = 0.1
-PROFILED = 16           # pictures that the folding is chosen by
 GOLDEN = 100            # pictures kept as golden vectors
 EXAMPLE = "python -m cores.build --board zcu102 --dsp 128"
 
@@ -98,9 +95,9 @@ def build(args):
         network, removed = without_constant_channels(whole)
         if not args.no_fit:
             check_weights(network, target)
-        profile, design = folded(network, images, engine, budget)
-        top = Top(network, design=design, stages=fold(network, design, engine), keep_zeros=engine.keep_zeros)
-        predicted = design_resources(top, design, engine)
+        found = explore(network, images, engine, budget, target)
+        network, profile, design, top, predicted = (
+            found.network, found.profile, found.design, found.top, found.predicted)
         if not args.no_fit:
             check_fit(top, design, engine, predicted[0], target)
 
@@ -128,7 +125,8 @@ def build(args):
         figures["constant_channels"] = {
             "removed": sum(removed.values()), "of": sum(t.channels for t in whole.tensors.values()),
             "macs_per_frame_built": sum(reference.macs(network).values()),
-            "cycles_per_frame_if_kept": round(folded(whole, images, engine, budget)[1].cycles_per_frame)}
+            "cycles_per_frame_if_kept": round(
+                explore(whole, images, engine, budget, target).design.cycles_per_frame)}
     if quantization:
         figures["quantization"] = quantization
     folder.add("report.json", json.dumps(figures, indent=2) + "\n")
@@ -162,12 +160,6 @@ def build(args):
     console.print(f"wrote {folder.path}; next, prove it bit-exact in simulation:\n"
                   f"  python -m sim.run {shlex.quote(str(folder.path))} --frames 64 --stalls 0.3",
                   highlight=False, soft_wrap=True)
-
-
-def folded(network, images, engine, budget):
-    """Profile and folding of a network."""
-    profile = Profile(network, stored(network, images[:PROFILED]), keep_zeros=engine.keep_zeros)
-    return profile, allocate(network, profile, engine, **budget)
 
 
 def open_model(model, calibration=None, preprocessing=None):

@@ -4,9 +4,10 @@ from dataclasses import replace
 import numpy as np
 
 from cores.branches import readers
-from cores.graph import Concat, Conv, Pad, Pool, Requantization, Slice, Table
+from cores.graph import Concat, Conv, Pad, Slice
 from cores.ranges import channel_ranges
 from cores.stages import is_depthwise
+from cores.take import take
 
 __all__ = ["without_constant_channels"]
 
@@ -93,26 +94,13 @@ class _Removal:
 def _rebuilt(node, sources, made, values):
     """``node`` on the kept channels; ``values`` are those of its constant input channels."""
     source = sources[0]
-    if isinstance(node, Conv):
-        weights = node.weights[made]
-        if is_depthwise(node):
-            return replace(node, weights=weights, bias=node.bias[made], groups=len(weights),
-                           requantization=_entries(node.requantization, made))
-        if node.groups > 1:
-            return node
-        bias = node.bias[made] + weights[..., ~source].sum(axis=(1, 2)) @ values[~source]
-        return replace(node, weights=np.ascontiguousarray(weights[..., source]), bias=bias,
-                       requantization=_entries(node.requantization, made))
-    if isinstance(node, Pool) and node.requantization is not None and node.counted is None:
-        return replace(node, requantization=_entries(node.requantization, made))
-    if isinstance(node, Table) and len(node.values) > 1:
-        return replace(node, values=node.values[made])
     if isinstance(node, Slice):
         top, left, first = node.start
         return replace(node, start=(top, left, int(source[:first].sum())),
                        size=(*node.size[:2], int(made.sum())))
-    return node
-
-
-def _entries(scale, made):
-    return Requantization(scale.multiplier[made], scale.shift[made], scale.low, scale.high)
+    if not isinstance(node, Conv) or is_depthwise(node):
+        return take(node, source, made)
+    if node.groups > 1:
+        return node
+    kept = take(node, source, made)
+    return replace(kept, bias=kept.bias + node.weights[made][..., ~source].sum(axis=(1, 2)) @ values[~source])

@@ -7,9 +7,10 @@ from cores.resources import Resources, design_resources
 from cores.stages import weight_width
 from platforms import board, boards
 
-__all__ = ["check_fit", "check_weights", "fits", "number"]
+__all__ = ["ROUTABLE", "check_fit", "check_weights", "fits", "number"]
 
 NAMES = {"dsp": "DSP", "lut": "LUT", "ff": "FF", "bram36": "BRAM36"}
+ROUTABLE = {"lut": 0.7, "bram36": 0.9}      # shares of a device that tools can place and route at speed
 BLOCK_BITS, LUT_BITS = 36 << 10, 64
 
 

@@ -12,7 +12,7 @@ from cores.resources import stage_resources
 from cores.solver import Option, cheapest
 from cores.stages import component, dsps, has_engine, multipliers
 
-__all__ = ["Design", "allocate", "fold"]
+__all__ = ["Design", "allocate", "cycles_per_frame", "fold"]
 
 NOUNS = {"dsp": "DSP blocks", "multipliers": "multipliers"}
 STEPS = 8               # in which designs slower by up to the slack are looked at
@@ -104,6 +104,20 @@ def fold(network, design, engine):
             for node in network.nodes}
 
 
+def cycles_per_frame(network, profile, ways, foldings):
+    """Cycles per frame of the slowest stage, or of the input or an output where they are slower (modelled).
+
+    ``ways`` are those of the network's input, whose samples arrive one per cycle and way; those of an output
+    leave one per cycle.
+    """
+    source = network.tensors[network.input]
+    outputs = [network.tensors[name] for name in network.outputs]
+    return max(source.height * source.width * source.channels / ways,
+               *(float(t.height * t.width * t.channels) for t in outputs),
+               *(max(profile.cycles(node, foldings[node.name]),
+                     profile.beats(node.output, foldings[node.name].out_ways)) for node in network.nodes))
+
+
 def _fewest(attempt, slow, fast, *, step):
     """The design of the fewest cycles that ``attempt(cycles)`` finds, to ``step`` cycles; None if not even at ``slow``."""
     best = attempt(slow)
@@ -121,7 +135,8 @@ class _Chooser:
     """Finds designs that stay below a number of cycles; ``limits`` are what they may take of what."""
 
     def __init__(self, network, profile, engine, unit, limits):
-        self.network, self.engine, self.unit, self.limits = network, engine, unit, limits
+        self.network, self.profile, self.engine = network, profile, engine
+        self.unit, self.limits = unit, limits
         self.tied = tied(network)
         self.widths = {tie: self._widths(tie) for tie in dict.fromkeys(self.tied.values())}
         self.options = {node.name: Options(network, profile, engine, node, self.widths[self.tied[node.output]])
@@ -206,21 +221,18 @@ class _Chooser:
         outputs = [network.tensors[name] for name in network.outputs]
         widths = {tie: [n for n in allowed if tie != self.tied[source.name] or samples / n <= cycles]
                   for tie, allowed in self.widths.items()}
-        slowest = max(t.height * t.width * t.channels for t in outputs)     # a sample per cycle
-        missing = {node.name for node in network.nodes} - {option.stage for option in options}
-        if slowest > cycles or missing or not all(widths.values()):
+        if (max(t.height * t.width * t.channels for t in outputs) > cycles or not all(widths.values())
+                or len({option.stage for option in options}) < len(network.nodes)):
             return None
         found = cheapest(options, widths, limits)
         if found is None:
             return None
         chosen, ways, gap = found
-        foldings = {}
-        for option in chosen:
-            stage = self.options[option.stage]
-            foldings[option.stage] = stage.folding(option.choice, option.reads[1])
-            slowest = max(slowest, float(stage.cycles[option.choice]))
+        foldings = {option.stage: self.options[option.stage].folding(option.choice, option.reads[1])
+                    for option in chosen}
         width = ways[self.tied[source.name]]
-        return Design(width, foldings, max(slowest, samples / width), sum(o.price for o in chosen), gap)
+        return Design(width, foldings, cycles_per_frame(network, self.profile, width, foldings),
+                      sum(option.price for option in chosen), gap)
 
     def _widths(self, tie):
         """Numbers of ways that a class of tensors may have."""

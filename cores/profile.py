@@ -1,4 +1,6 @@
 """What the pictures look like inside the network: non-zeros under each window of each lane."""
+import copy
+
 import numpy as np
 
 from cores.graph import Add, Concat, Table
@@ -29,6 +31,19 @@ class Profile:
         counted, total = reference.nonzero_macs(network, values)
         self.nonzero_macs = {name: n / total for name, n in counted.items()}
         self._loads, self._curves, self._beats = {}, {}, {}
+
+    def reordered(self, network, orders):
+        """The same of ``network``, which is this one's with its channels in other ``orders``."""
+        result = copy.copy(self)
+        result.network = network
+        result._masks = {name: mask[..., orders[name]] if name in orders else mask
+                         for name, mask in self._masks.items()}
+        result._loads, result._curves, result._beats = {}, {}, {}
+        return result
+
+    def nonzeros(self, tensor):
+        """How often each value of a tensor is not zero, over all frames: (height, width, channels)."""
+        return self._masks[tensor].sum(0, dtype=np.int64)
 
     def zero_fraction(self, tensor):
         """Share of zeros in a tensor."""

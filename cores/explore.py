@@ -1,0 +1,88 @@
+# amaranth: UnusedElaboratable=no
+# A design that is too large is only asked for its size.
+"""From a network and pictures to the order of its channels and the folding of its stages."""
+from dataclasses import dataclass, replace
+
+from cores.channel_order import balanced, reorder
+from cores.fit import ROUTABLE
+from cores.folding import Design, allocate, cycles_per_frame, fold
+from cores.graph import Graph
+from cores.pixels import stored
+from cores.profile import Profile
+from cores.resources import design_resources
+from cores.top import Top
+
+__all__ = ["PROFILED", "Exploration", "explore"]
+
+PROFILED = 16           # pictures that the folding is chosen by
+
+
+@dataclass(frozen=True, eq=False)
+class Exploration:
+    """A design, of the network with its channels in the order in which the hardware has them.
+
+    ``predicted`` are the resources of all and of each stage, see
+    :func:`~cores.resources.design_resources`.
+    """
+    network: Graph
+    profile: Profile
+    design: Design
+    top: Top
+    predicted: tuple
+
+
+def explore(network, images, engine, budget, target):
+    """Choose the design.
+
+    Parameters
+    ----------
+    network : Graph
+    images : array (N, height, width, channels)
+        Pictures; the first are profiled.
+    engine : Engine
+    budget : dict
+        Of :func:`~cores.folding.allocate`.
+    target : Board
+        Its LUTs and block memories bound the design as far as tools can place and route it.
+
+    Returns
+    -------
+    Exploration
+    """
+    profile = Profile(network, stored(network, images[:PROFILED]), keep_zeros=engine.keep_zeros)
+    if not engine.keep_zeros:           # or every channel has as much to do
+        network, profile = _reordered(network, profile)
+    design = allocate(network, profile, engine, **budget)
+    result = _explored(network, profile, design, engine)
+    rest = _besides_stages(result.predicted)
+    most = {name: share * target.resources[name] for name, share in ROUTABLE.items()}
+    if any(getattr(result.predicted[0], name) > amount for name, amount in most.items()):
+        limits = {name: amount - rest[name] for name, amount in most.items()}
+        design = allocate(network, profile, engine, **budget, **limits)
+        result = _explored(network, profile, design, engine)
+    if engine.keep_zeros:
+        return result
+    # For just these numbers of lanes.
+    network, profile = _reordered(network, profile, design.foldings)
+    cycles = cycles_per_frame(network, profile, design.ways, design.foldings)
+    if cycles >= design.cycles_per_frame:
+        return result
+    return _explored(network, profile, replace(design, cycles_per_frame=cycles), engine)
+
+
+def _reordered(network, profile, foldings=None):
+    orders = balanced(network, profile, foldings)
+    network = reorder(network, orders)
+    return network, profile.reordered(network, orders)
+
+
+def _explored(network, profile, design, engine):
+    top = Top(network, design=design, stages=fold(network, design, engine), keep_zeros=engine.keep_zeros)
+    return Exploration(network, profile, design, top, design_resources(top, design, engine))
+
+
+def _besides_stages(predicted):
+    """What adapters, forks and queues between stages take."""
+    whole, stages = predicted
+    return {name: getattr(whole, name) - sum(getattr(part, name) for part in stages.values())
+            for name in ROUTABLE}
