@@ -6,13 +6,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-import networks
 from cores import build, bundled
 from cores.design import open_design
-from cores.folding import allocate
-from cores.graph import Conv
-from cores.profile import Profile
-from cores.stages import Engine
 from platforms import boards
 from sim import reference
 
@@ -82,49 +77,6 @@ def test_rebuilding_removes_only_its_own_files(tmp_path):
         json.loads((folder / "build.json").read_text())["files"])
     assert before >= {"mine.txt"}
     assert "DSP48E2" not in (folder / "rtl" / "skipstone.v").read_text()
-
-
-# ---- Folding --------------------------------------------------------------------------------
-
-@pytest.fixture(scope="module")
-def profiled():
-    layer = {"op": "conv", "filters": 16, "padding": (1, 1, 1, 1)}
-    graph, frames = networks.chain(
-        layer, {"op": "max", "kernel": (2, 2), "stride": (2, 2)}, {**layer, "filters": 24}, {"op": "fc", "filters": 5},
-        shape=(12, 12, 8), frames=4)
-    return graph, Profile(graph, frames)
-
-
-def cost(graph, design):
-    return sum(design.foldings[n.name].multipliers for n in graph.nodes if isinstance(n, Conv))
-
-
-def test_more_budget_is_never_slower(profiled):
-    graph, profile = profiled
-    cycles = [allocate(graph, profile, Engine(), multipliers=n) for n in (3, 8, 24, 96, 300)]
-    for design, budget in zip(cycles, (3, 8, 24, 96, 300)):
-        assert cost(graph, design) <= budget
-    times = [design.cycles_per_frame for design in cycles]
-    assert times == sorted(times, reverse=True) and times[0] > 10 * times[-1]
-
-
-def test_smallest_design_for_a_rate(profiled):
-    graph, profile = profiled
-    design = allocate(graph, profile, Engine(), cycles=20_000)
-    assert design.cycles_per_frame <= 20_000
-    assert cost(graph, design) < cost(graph, allocate(graph, profile, Engine(), cycles=5_000))
-
-
-def test_ways_fit(profiled):
-    graph, profile = profiled
-    design = allocate(graph, profile, Engine(), cycles=1_500)
-    ways = design.ways
-    for node in graph.nodes:
-        folding = design.foldings[node.name]
-        assert folding.ways == ways and folding.lanes % ways == 0
-        if isinstance(node, Conv):
-            assert folding.pes % folding.out_ways == 0
-        ways = folding.out_ways
 
 
 # ---- Refusals -------------------------------------------------------------------------------

@@ -1,0 +1,246 @@
+# amaranth: UnusedElaboratable=no
+"""The choice of foldings: its options, its solver against exhaustive search, budgets and limits."""
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import networks
+from cores.branches import tied
+from cores.errors import UserError
+from cores.folding import _Chooser, allocate, cycles_per_frame
+from cores.graph import Conv
+from cores.options import Options
+from cores.profile import Profile
+from cores.resources import stage_resources
+from cores.solver import Option, cheapest
+from cores.stages import Engine, Folding, component, dsps, has_engine
+
+ENGINE = Engine(family="dsp48e2")
+LAYER = {"op": "conv", "filters": 16, "padding": (1, 1, 1, 1)}
+
+
+@pytest.fixture(scope="module")
+def profiled():
+    graph, frames = networks.chain(
+        LAYER, {"op": "max", "kernel": (2, 2), "stride": (2, 2)}, {**LAYER, "filters": 24},
+        {"op": "fc", "filters": 5}, shape=(12, 12, 8), frames=4)
+    return graph, Profile(graph, frames)
+
+
+@pytest.fixture(scope="module")
+def residual():
+    """Every kind of stage whose requantizer may be serial."""
+    graph, frames = networks.chain(
+        {"op": "conv", "filters": 8, "padding": (1, 1, 1, 1)}, {"op": "depthwise", "padding": (1, 1, 1, 1)},
+        {"op": "add", "other": "t0"}, {"op": "avg", "kernel": (2, 2), "stride": (2, 2)},
+        {"op": "fc", "filters": 4}, shape=(8, 8, 4), frames=3)
+    return graph, Profile(graph, frames)
+
+
+def cost(graph, design):
+    return sum(design.foldings[n.name].multipliers for n in graph.nodes if isinstance(n, Conv))
+
+
+def spent(graph, design, engine=ENGINE):
+    return sum(dsps(graph, node, design.foldings[node.name], engine) for node in graph.nodes)
+
+
+# ---- Options ----------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("number", range(5))
+def test_options_say_what_the_stage_takes(residual, number):
+    graph, profile = residual
+    node = graph.nodes[number]
+    options = Options(graph, profile, ENGINE, node, [1, 2, 4])
+    for row in np.random.default_rng(number).permutation(len(options.foldings))[:12]:
+        ways = 1 if options.any_ways else options.foldings[row].lanes
+        folding = options.folding(row, ways)
+        stage = component(graph, node, folding, ENGINE)
+        assert options.amounts["dsp"][row] == stage.dsp_count
+        assert options.amounts["multipliers"][row] == (stage.multipliers if isinstance(node, Conv) else 0)
+        assert options.cycles[row] == max(profile.cycles(node, folding),
+                                          profile.beats(node.output, folding.out_ways))
+
+
+def test_a_serial_requantizer_bounds_a_pass(residual):
+    """4 PEs drained one by one, 8 cycles each: 32 cycles a pass at least."""
+    graph, profile = residual
+    quick, slow = (profile.cycles(graph.nodes[0], Folding(pes=4, requantize_cycles=n)) for n in (1, 8))
+    assert slow >= 2 * 64 * 32 > quick
+
+
+def test_busiest_counts_every_pass(profiled):
+    """The curve over floors is the sum over passes of the larger of products and floor."""
+    graph, profile = profiled
+    node = graph.nodes[0]
+    loads, _ = profile.loads(node, 3, 3)
+    floors = np.arange(0, 120, 7)
+    wanted = [max((lane * np.maximum(np.arange(len(lane)), floor)).sum() for lane in loads) / 4
+              for floor in floors]
+    np.testing.assert_allclose(profile.busiest(node, 3, 3, floors), wanted)
+
+
+# ---- Solver -----------------------------------------------------------------------------------
+
+@st.composite
+def problems(draw):
+    """Stages in a chain of classes, with options at random widths, and limits."""
+    count = draw(st.integers(1, 4))
+    widths = {f"t{n}": [1, 2][:draw(st.integers(1, 2))] for n in range(count + 1)}
+    options = []
+    for n in range(count):
+        makes = f"t{n}" if draw(st.booleans()) else f"t{n + 1}"
+        for choice in range(draw(st.integers(1, 4))):
+            reads = f"t{n}", draw(st.sampled_from([1, 2]))
+            made = makes, reads[1] if makes == reads[0] else draw(st.sampled_from([1, 2]))
+            if reads[1] in widths[reads[0]] and made[1] in widths[made[0]]:
+                options.append(Option(f"s{n}", reads, made, float(draw(st.integers(1, 50))),
+                                      (draw(st.integers(0, 9)), draw(st.integers(0, 9))), choice))
+    limit = draw(st.sampled_from([float("inf"), 12.0, 5.0]))
+    return options, widths, (limit, 14.0)
+
+
+def exhaustive(options, widths, limits):
+    """Price of the best choice, or None."""
+    stages = {}
+    for option in options:
+        stages.setdefault(option.stage, []).append(option)
+    best = None
+    for choice in itertools.product(*stages.values()):
+        agreed = {}
+        agrees = all(agreed.setdefault(name, ways) == ways
+                     for option in choice for name, ways in (option.reads, option.makes))
+        within = all(sum(option.amounts[n] for option in choice) <= limit for n, limit in enumerate(limits))
+        price = sum(option.price for option in choice)
+        if agrees and within and (best is None or price < best):
+            best = price
+    return best
+
+
+@given(problems())
+@settings(deadline=None, derandomize=True, max_examples=150)
+def test_solver_finds_what_trying_all_finds(problem):
+    options, widths, limits = problem
+    if not options:
+        return
+    found, wanted = cheapest(options, widths, limits), exhaustive(*problem)
+    assert (found is None) == (wanted is None)
+    if found is not None:
+        chosen, ways, gap = found
+        assert sum(option.price for option in chosen) == wanted and gap == 0
+        assert len(chosen) == len({option.stage for option in options})
+        for option in chosen:
+            assert all(ways[name] == count for name, count in (option.reads, option.makes))
+
+
+# ---- Designs ----------------------------------------------------------------------------------
+
+def test_more_budget_is_never_slower(profiled):
+    graph, profile = profiled
+    cycles = [allocate(graph, profile, Engine(), multipliers=n) for n in (3, 8, 24, 96, 300)]
+    for design, budget in zip(cycles, (3, 8, 24, 96, 300)):
+        assert cost(graph, design) <= budget
+    times = [design.cycles_per_frame for design in cycles]
+    assert times == sorted(times, reverse=True) and times[0] > 10 * times[-1]
+
+
+def test_fastest_of_all_foldings():
+    """Every pair of foldings of two stages: none is faster within the budget, none as fast cheaper."""
+    graph, frames = networks.chain({**LAYER, "filters": 4}, {"op": "fc", "filters": 3}, shape=(4, 4, 3), frames=3)
+    profile, budget = Profile(graph, frames), 9
+    design = allocate(graph, profile, ENGINE, dsp=budget)
+    chooser = _Chooser(graph, profile, ENGINE, "dsp", {})
+    candidates = []
+    for node in graph.nodes:
+        options, mine = chooser.options[node.name], []
+        for row in range(len(options.foldings)):
+            for ways in (1, 2, 3):
+                if options.lanes[row] % ways == 0:
+                    mine.append((options.folding(row, ways), options.cycles[row], options.amounts["dsp"][row]))
+        candidates.append(mine)
+    best, least = float("inf"), float("inf")
+    for (a, cycles_a, dsp_a), (b, cycles_b, dsp_b) in itertools.product(*candidates):
+        cycles = max(cycles_a, cycles_b, 48 / a.ways)
+        if a.out_ways == b.ways and b.out_ways == 1 and dsp_a + dsp_b <= budget and cycles <= best:
+            price = sum(100 * r.dsp + r.lut + 300 * r.bram36 for r in (
+                stage_resources(graph, node, folding, ENGINE) for node, folding in zip(graph.nodes, (a, b)))
+            ) if cycles == design.cycles_per_frame else float("inf")
+            least = min(least, price) if cycles == best else price
+            best = cycles
+    assert design.cycles_per_frame == best
+    assert design.price == pytest.approx(least)
+
+
+def test_smallest_design_for_a_rate(profiled):
+    graph, profile = profiled
+    design = allocate(graph, profile, Engine(), cycles=20_000)
+    assert design.cycles_per_frame <= 20_000
+    assert cost(graph, design) < cost(graph, allocate(graph, profile, Engine(), cycles=5_000))
+
+
+def test_slack_buys_frames_per_area(profiled):
+    graph, profile = profiled
+    fastest, designs = None, []
+    for slack in (0.0, 0.1, 0.3):
+        design = allocate(graph, profile, ENGINE, dsp=60, slack=slack)
+        fastest = fastest or design
+        assert design.cycles_per_frame <= (1 + slack) * fastest.cycles_per_frame
+        assert spent(graph, design) <= 60
+        designs.append(design.cycles_per_frame * design.price)
+    assert designs[0] > designs[1] >= designs[2]
+
+
+def test_limits_of_luts_and_memories(profiled):
+    graph, profile = profiled
+    free = allocate(graph, profile, ENGINE, dsp=40)
+    taken = resources(graph, free)
+    tight = allocate(graph, profile, ENGINE, dsp=40, lut=0.7 * taken.lut, bram36=taken.bram36)
+    assert resources(graph, tight).lut <= 0.7 * taken.lut
+    assert tight.cycles_per_frame > free.cycles_per_frame
+    # Nothing takes so little: the smallest design, for the fit to refuse.
+    least = allocate(graph, profile, ENGINE, dsp=40, lut=100)
+    assert 100 < resources(graph, least).lut <= resources(graph, tight).lut
+
+
+def resources(graph, design):
+    parts = [stage_resources(graph, node, design.foldings[node.name], ENGINE) for node in graph.nodes]
+    return sum(parts[1:], parts[0])
+
+
+def test_dsps_go_to_multipliers_first(residual):
+    """Where a requantizer may take its time it has no DSP block, nor has an addition."""
+    graph, profile = residual
+    design = allocate(graph, profile, ENGINE, dsp=12)
+    assert spent(graph, design) <= 12 and design.gap == 0
+    assert any(folding.requantize_cycles > 1 for folding in design.foldings.values())
+    assert cycles_per_frame(graph, profile, design.ways, design.foldings) == design.cycles_per_frame
+
+
+def test_ways_agree(profiled):
+    graph, profile = profiled
+    design = allocate(graph, profile, Engine(), cycles=1_500)
+    ways, ties = design.ways, tied(graph)
+    for node in graph.nodes:
+        folding = design.foldings[node.name]
+        assert folding.ways == ways and folding.lanes % ways == 0
+        if has_engine(node):
+            assert folding.pes % folding.out_ways == 0
+        else:
+            assert folding.lanes == folding.ways == folding.out_ways
+            assert ties[node.inputs[0]] == ties[node.output]
+        ways = folding.out_ways
+
+
+@pytest.mark.parametrize("budget, message", [
+    ({"dsp": 2}, "Budget of 2 DSP blocks is too small: 'chain' takes at least 3 with one multiplier per "
+                 "convolution; raise --dsp"),
+    ({"cycles": 3.0}, "No folding of 'chain' takes at most 3 cycles per frame; lower --fps or raise --clock"),
+    ({"cycles": 700.0, "dsp": 5}, r"'chain' takes \d+ DSP blocks at that frame rate, of 5 available; lower --fps or "
+                                  "raise the budget")])
+def test_refuses(profiled, budget, message):
+    graph, profile = profiled
+    with pytest.raises(UserError, match=f"^{message}$"):
+        allocate(graph, profile, ENGINE, **budget)
