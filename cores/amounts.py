@@ -43,7 +43,8 @@ def queue(depth, count=1):
     return {"queue": count, "queue address": count * max(1, bits(depth))}
 
 
-def window(shape, *, walk, channels, ways, lanes, row_lanes, passes=1, groups=1, by_channel=False):
+def window(shape, *, walk, channels, ways, lanes, row_lanes, passes=1, groups=1, windows=4,
+           by_channel=False):
     """A window: steppers, and lanes."""
     share = channels_of_way(channels, lanes)
     slots = default_slots(walk, channels=share, row_lanes=row_lanes)
@@ -66,7 +67,7 @@ def window(shape, *, walk, channels, ways, lanes, row_lanes, passes=1, groups=1,
         "lane group": count * (groups - 1) * (bits(size) + 1),
         "deal": steppers * (lanes // ways & (lanes // ways - 1) != 0) * channels_of_way(channels, ways),
     }
-    return sum_of(amounts, queue(16, steppers), queue(4 * groups * passes, count), queue(4, count))
+    return sum_of(amounts, queue(16, steppers), queue(windows * groups * passes, count), queue(4, count))
 
 
 def _border(axis):

@@ -94,8 +94,9 @@ def allocate(network, profile, engine, *, dsp=None, multipliers=None, cycles=Non
         chooser.cheapest, least.cycles_per_frame, quickest, step=quickest / 500)
     if design is None:
         return chooser.cheapest(inf, {})
-    slower = [chooser.cheapest(design.cycles_per_frame * (1 + slack * n / STEPS)) for n in range(1, STEPS + 1)]
-    return min([design, *(slower if slack else [])], key=lambda design: design.cycles_per_frame * design.price)
+    slower = [chooser.cheapest(design.cycles_per_frame * (1 + slack * n / STEPS))
+              for n in range(1, STEPS + 1) if slack]
+    return min([design, *filter(None, slower)], key=lambda design: design.cycles_per_frame * design.price)
 
 
 def fold(network, design, engine):
@@ -169,7 +170,8 @@ class _Chooser:
         spare = limits.get(self.unit, inf) - sum(least.values())
         options = []
         for node, reads, makes, rows in places:
-            for row, taken, price in self._useful(node, reads[1], rows, least[node.name] + spare):
+            for row, taken, price in self._useful(
+                    node, reads[1], rows, least[node.name] + spare, set(limits) <= {self.unit}):
                 options.append(Option(node.name, reads, makes, price, tuple(map(taken.get, limits)), row))
         return self._design(options, cycles, tuple(limits.values()))
 
@@ -185,20 +187,21 @@ class _Chooser:
                         places.append((node, (tie, ways), (out_tie, out_ways), rows))
         return places
 
-    def _useful(self, node, ways, rows, most):
+    def _useful(self, node, ways, rows, most, free):
         """[(row, {resource: amount}, price)] of the rows that no other one beats in everything.
 
-        Rows beyond ``most`` of the budget's unit are of no use. More PEs or shorter requantizations on
+        Rows beyond ``most`` of the budget's unit are of no use, nor, if nothing else is limited (``free``),
+        those whose DSP blocks alone cost more than another row. More PEs or shorter requantizations on
         the same lanes save nothing but, now and then, block memory: two numbers of PEs are tried.
         """
         options, found, seen = self.options[node.name], [], {}
         amounts = options.amounts[self.unit][rows]
         for row in rows[np.lexsort((rows, amounts))][:np.count_nonzero(amounts <= most)]:
             folding = options.folding(row, ways)
-            kind = folding.lanes, folding.row_lanes, folding.requantize_cycles, folding.add_dsps
+            kind = folding.lanes, folding.row_lanes, folding.requantize_cycles, folding.add_dsps, folding.windows
             seen[kind] = seen.get(kind, 0) + 1
             dsp = int(options.amounts["dsp"][row])
-            if seen[kind] > 2 or any(PRICES["dsp"] * dsp >= price for _, _, price in found):
+            if seen[kind] > 2 or (free and any(PRICES["dsp"] * dsp >= price for _, _, price in found)):
                 continue
             resources = self._stage_resources(node, folding)
             taken = {"dsp": dsp, "multipliers": int(options.amounts["multipliers"][row]),

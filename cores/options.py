@@ -4,6 +4,7 @@ from itertools import product
 import numpy as np
 
 from cores.graph import Add, Pool
+from cores.profile import WINDOWS
 from cores.stages import Folding, dsps, has_engine, is_depthwise, multipliers
 
 __all__ = ["MAX_WAYS", "Options"]
@@ -59,18 +60,22 @@ def _engine_rows(network, profile, node, widths):
         cells = [(pes, ways, n) for ways in widths for pes in _pes(node, filters, ways)
                  for n in REQUANTIZE_CYCLES]
         pes, ways, cycles = np.array(cells).T
-        taken = -(-filters // pes) * profile.busiest(node, lanes, row_lanes, -(-pes // ways) * cycles)
-        for cell, own in zip(cells, taken.tolist()):
-            yield Folding(lanes, row_lanes, cell[0], 1, *cell[1:]), max(own, beats[cell[1]])
+        for windows in WINDOWS if lanes * row_lanes > 1 else WINDOWS[:1]:
+            taken = -(-filters // pes) * profile.busiest(node, lanes, row_lanes, -(-pes // ways) * cycles, windows)
+            for cell, own in zip(cells, taken.tolist()):
+                yield (Folding(lanes, row_lanes, cell[0], 1, *cell[1:], windows=windows),
+                       max(own, beats[cell[1]]))
 
 
 def _plain_rows(network, profile, node, widths):
     """(Folding, cycles) of any other stage."""
     requantizes = is_depthwise(node) or (isinstance(node, Pool) and node.requantization is not None)
-    for ways, row_lanes, cycles, add_dsps in product(
-            widths, _row_lanes(node) if is_depthwise(node) else (1,),
-            REQUANTIZE_CYCLES if requantizes else (1,), (None, 0) if isinstance(node, Add) else (None,)):
-        folding = Folding(ways, row_lanes, 1, ways, ways, cycles, add_dsps)
+    for ways, row_lanes, cycles, add_dsps, windows in product(
+            widths, _row_lanes(node) if is_depthwise(node) else (1,), REQUANTIZE_CYCLES if requantizes else (1,),
+            (None, 0) if isinstance(node, Add) else (None,), WINDOWS):
+        if row_lanes == 1 and windows != WINDOWS[0]:
+            continue
+        folding = Folding(ways, row_lanes, 1, ways, ways, cycles, add_dsps, windows)
         yield folding, max(profile.cycles(node, folding), profile.beats(node.output, ways))
 
 

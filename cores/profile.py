@@ -4,10 +4,13 @@ import copy
 import numpy as np
 
 from cores.graph import Add, Concat, Table
+from cores.lane_slack import slowdown
 from cores.stages import has_engine, is_windowed, walk_of
 from sim import reference
 
-__all__ = ["Profile"]
+__all__ = ["WINDOWS", "Profile"]
+
+WINDOWS = (4, 16)       # by which lanes may run apart: the stages' usual, and the most
 
 
 class Profile:
@@ -67,6 +70,10 @@ class Profile:
             Passes of each group over a window, of all frames, by their number of products; and all
             products of these passes.
         """
+        return self._counted(node, lanes, row_lanes)[:2]
+
+    def _counted(self, node, lanes, row_lanes):
+        """:meth:`loads`, and how much longer lanes take that run so many windows apart: {windows: factor}."""
         key = node.name, lanes, row_lanes
         if key not in self._loads:
             walk = walk_of(node, self.network.tensors[node.input])
@@ -76,11 +83,17 @@ class Profile:
             loads = [row[lane::lanes].ravel() for row in rows for lane in range(lanes)]
             most = max(load.max() for load in loads) + 1
             passes = np.stack([np.bincount(load, minlength=most) for load in loads])
-            self._loads[key] = passes, passes @ np.arange(most)
+            # Of a stage without an engine, the ways of a stream are not coupled, but each one's row lanes.
+            together = [loads] if has_engine(node) else [loads[lane::lanes] for lane in range(lanes)]
+            factors = {windows: max(slowdown(np.stack(each), windows) for each in together)
+                       for windows in WINDOWS} if len(loads) > 1 else dict.fromkeys(WINDOWS, 1.0)
+            self._loads[key] = passes, passes @ np.arange(most), factors
         return self._loads[key]
 
-    def busiest(self, node, lanes, row_lanes, floors):
+    def busiest(self, node, lanes, row_lanes, floors, windows=WINDOWS[0]):
         """Cycles per frame of the lane with the most work, if a pass over a window takes at least ``floors``.
+
+        More where they wait for each other, as they may be ``windows`` output pixels apart only.
 
         Parameters
         ----------
@@ -93,16 +106,18 @@ class Profile:
         """
         key = node.name, lanes, row_lanes
         if key not in self._curves:
-            loads, products = self.loads(node, lanes, row_lanes)
+            loads, products, factors = self._counted(node, lanes, row_lanes)
             # What is added to passes below a floor f: f - n for each of n products, in all the
             # double sum of their numbers below f.
             below = np.cumsum(loads, axis=1)
             added = np.cumsum(below, axis=1) - below
-            self._curves[key] = products[:, None] + added, below[:, -1]
-        curve, passes = self._curves[key]
+            curve = products[:, None] + added
+            self._curves[key] = curve, below[:, -1], {
+                apart: factor * curve[:, 1].max() for apart, factor in factors.items()}
+        curve, passes, uneven = self._curves[key]
         within = np.minimum(floors, curve.shape[1] - 1)
         beyond = np.subtract(floors, within)
-        return (curve[:, within] + np.multiply.outer(passes, beyond)).max(0) / self.frames
+        return np.maximum((curve[:, within] + np.multiply.outer(passes, beyond)).max(0), uneven[windows]) / self.frames
 
     def cycles(self, node, folding):
         """Cycles per frame that a stage is busy with its own work (modelled).
@@ -115,14 +130,14 @@ class Profile:
         if has_engine(node):
             passes = -(-(len(node.weights) // node.groups) // folding.pes)
             floor = -(-folding.pes // folding.out_ways) * folding.requantize_cycles
-            return passes * float(self.busiest(node, folding.lanes, folding.row_lanes, floor))
+            return passes * float(self.busiest(node, folding.lanes, folding.row_lanes, floor, folding.windows))
         if isinstance(node, Add):
             return self._merged(node, folding.ways)
         target = self.network.tensors[node.output]
         per_way = -(-target.channels // folding.ways)
         if is_windowed(node):
             return float(self.busiest(node, folding.ways, folding.row_lanes,
-                                      per_way * folding.requantize_cycles))
+                                      per_way * folding.requantize_cycles, folding.windows))
         if isinstance(node, Table) and node.values[:, -node.low].any():
             return target.height * target.width * per_way
         taken = [self.beats(name, folding.ways) for name in node.inputs]

@@ -1,5 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """Random stages of every kind: what the resource model is fitted to and tested on."""
+from dataclasses import replace
+
 import numpy as np
 from amaranth import signed, unsigned
 
@@ -24,6 +26,7 @@ from hdl.stream import Queue
 
 __all__ = ["KINDS", "PARTS", "random_part", "random_stage"]
 
+CYCLES = 1, 1, 1, 2, 4, 8       # of a requantizer
 RANGES = [(0, 255), (0, 255), (0, 255), (-128, 127), (-100, 155), (0, 15)]      # of stored values
 
 
@@ -112,7 +115,9 @@ def _conv(rng, most_lanes=4, most_pes=16, most=40):
     node = Conv("stage", "in", "out", weights, rng.integers(-5000, 5000, filters),
                 _requantization(rng, filters, low, high, _typical(weights, source)), groups=groups, **window)
     target = Tensor("out", *output_size(node, source.height, source.width), filters, low, high)
-    return _graph(node, source, target, folding=Folding(lanes, row_lanes, pes, ways, out_ways))
+    folding = Folding(lanes, row_lanes, pes, ways, out_ways, windows=_one(rng, [4, 4, 16]),
+                      requantize_cycles=_one(rng, CYCLES))
+    return _graph(node, source, target, folding=folding)
 
 
 def _wide_conv(rng):
@@ -135,6 +140,7 @@ def _depthwise(rng):
                 _requantization(rng, channels, low, high, _typical(weights, source)),
                 groups=channels, op="depthwise", **window)
     target = Tensor("out", *output_size(node, source.height, source.width), channels, low, high)
+    folding = replace(folding, windows=_one(rng, [4, 4, 16]), requantize_cycles=_one(rng, CYCLES))
     return _graph(node, source, target, folding=folding)
 
 
@@ -149,7 +155,9 @@ def _pool(rng):
     scale = _requantization(rng, entries, low, high, largest, 0) if op == "avg" else None
     node = Pool("stage", "in", "out", op, kernel, counted=counted, **window, requantization=scale)
     target = Tensor("out", *output_size(node, source.height, source.width), channels, low, high)
-    return _graph(node, source, target, folding=_folded(rng, channels))
+    folding = _folded(rng, channels)
+    return _graph(node, source, target, folding=replace(
+        folding, requantize_cycles=_one(rng, CYCLES) if op == "avg" else 1))
 
 
 
@@ -161,7 +169,9 @@ def _add(rng):
     low, high = _one(rng, RANGES)
     node = Add("stage", "a", "b", "out", tuple(rng.integers(1 << 14, 1 << 17, 2).tolist()),
                _between(rng, 15, 18), _between(rng, 0, 1), low, high)
-    return _graph(node, a, b, Tensor("out", *a.shape, low, high), folding=_folded(rng, channels))
+    folding = _folded(rng, channels)
+    return _graph(node, a, b, Tensor("out", *a.shape, low, high),
+                  folding=replace(folding, add_dsps=_one(rng, [None, 0])))
 
 
 def _concat(rng):

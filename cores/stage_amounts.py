@@ -79,8 +79,9 @@ def _conv(node, source, target, folding, engine):
     width = max(sum_bits(node, source), sum_width)
     scale = node.requantization
     given = {"walk": walk, "channels": channels, "ways": folding.ways, "lanes": lanes,
-             "row_lanes": rows, "passes": passes, "groups": groups}
-    sums = {"lanes": lanes * rows, "sum_width": sum_width, "width": width, "filters": filters, "ways": ways}
+             "row_lanes": rows, "passes": passes, "groups": groups, "windows": folding.windows}
+    sums = {"lanes": lanes * rows, "sum_width": sum_width, "width": width, "filters": filters, "ways": ways,
+            "windows": folding.windows}
     size = weight_width(node)
     shares = [channels_of_way(channels // groups, lanes, lane) for lane in range(lanes)]
     addresses = Counter(len(range(row, walk.kernel[0], rows)) * walk.kernel[1] * share
@@ -88,7 +89,7 @@ def _conv(node, source, target, folding, engine):
     weights = [times(count, dot_memories(filters=filters, pes=pes, weight_width=size, addresses=number))
                for number, count in addresses.items()]
     memories = total([
-        window_memories(shape, **given), *weights, accumulator_memories(windows=4, **sums),
+        window_memories(shape, **given), *weights, accumulator_memories(**sums),
         requantize_memories(scale.shift, shape_of(target), ways=ways)])
     return memories, sum_of(
         amounts.window(shape, **given),
@@ -110,7 +111,8 @@ def _depthwise(stage, node, sources, target, folding, engine):
     share = channels_of_way(source.channels, ways)
     sums = stage.accumulators[0]
     return sum_of(
-        amounts.window(shape, walk=walk, channels=source.channels, ways=ways, lanes=ways, row_lanes=rows),
+        amounts.window(shape, walk=walk, channels=source.channels, ways=ways, lanes=ways, row_lanes=rows,
+                       windows=folding.windows),
         amounts.weigh(shape, weight_width=weight_width(node), channels=share, count=ways * rows,
                       family=engine.family),
         amounts.reduce(shape, walk=walk, channels=share, count=ways * rows, op="sum",

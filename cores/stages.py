@@ -26,7 +26,7 @@ __all__ = ["Folding", "Engine", "shape_of", "walk_of", "weight_width", "sum_bits
 class Folding:
     """How a stage is laid out; see :class:`~hdl.conv.Conv`. A pool has as many lanes as ways.
 
-    ``requantize_cycles`` from 2 make a requantizer without DSP blocks. ``add_dsps`` are the DSP blocks
+    Lanes may run ``windows`` output pixels apart. ``requantize_cycles`` from 2 make a requantizer without DSP blocks. ``add_dsps`` are the DSP blocks
     of each way of an addition: 0 for none, or None for its usual.
     """
     lanes: int = 1
@@ -36,6 +36,7 @@ class Folding:
     out_ways: int = 1
     requantize_cycles: int = 1
     add_dsps: int | None = None
+    windows: int = 4
 
     @property
     def multipliers(self):
@@ -139,7 +140,7 @@ def _conv(node, sources, target, folding, engine, common):
         weight_width=weight_width(node), multiplier=scale.multiplier, shift=scale.shift,
         out_low=scale.low, out_high=scale.high, out_shape=shape_of(target),
         row_lanes=folding.row_lanes, family=engine.family,
-        requantize_cycles=folding.requantize_cycles)
+        requantize_cycles=folding.requantize_cycles, windows=folding.windows)
     if is_depthwise(node):
         return Depthwise(shape_of(source), weights=node.weights[..., 0], **common)
     return Conv(shape_of(source), weights=node.weights, groups=node.groups, pes=folding.pes,

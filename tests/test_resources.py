@@ -119,7 +119,7 @@ def test_all_kinds(kind):
     for seed in range(3):
         network, folding = random_stage(kind, seed)
         resources = stage_resources(network, *network.nodes, folding, Engine())
-        assert 20 < resources.lut < 20_000 and 20 < resources.ff < 20_000
+        assert 20 < resources.lut < 20_000 and 10 < resources.ff < 20_000
 
 
 def test_adds():

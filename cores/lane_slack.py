@@ -1,0 +1,36 @@
+"""How much lanes that may run only some windows apart lose on windows of uneven work."""
+import numba
+import numpy as np
+
+__all__ = ["slowdown"]
+
+
+def slowdown(loads, windows):
+    """Time of lanes that run at most ``windows`` windows apart, over that of the lane with most work.
+
+    Parameters
+    ----------
+    loads : array of int (lanes, windows in their order)
+        Cycles that each window takes each lane.
+    windows : int
+
+    Returns
+    -------
+    float
+        1 or more.
+    """
+    most = loads.sum(1).max()
+    return _finish(np.ascontiguousarray(loads.T), windows) / most if most else 1.0
+
+
+@numba.njit(cache=True)
+def _finish(loads, windows):
+    """When the last window is complete; a lane waits until the one ``windows`` before it is complete."""
+    count, lanes = loads.shape
+    done, mine = np.zeros(count, np.int64), np.zeros(lanes, np.int64)
+    for n in range(count):
+        room = done[n - windows] if n >= windows else 0
+        for lane in range(lanes):
+            mine[lane] = max(mine[lane], room) + loads[n, lane]
+            done[n] = max(done[n], mine[lane])
+    return done[-1]
