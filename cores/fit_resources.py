@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from rich.table import Table
+from scipy.optimize import nnls
 
 from cores import amounts, cli
 from cores.emit import ROM_MODULE, FilePlatform, verilog
@@ -27,6 +28,7 @@ TABLE = Path(__file__).with_name("resource_table.py")
 SPLIT = {"window": ("conv", "wide conv"), "dot": ("wide conv", "conv"), "accumulator": ("conv", "wide conv"),
          "requantize": ("conv", "conv"), "weigh": ("depthwise", "depthwise"), "reduce": ("pool", "depthwise")}
 HELD_OUT = 5            # every so many samples of a kind are predicted, not fitted to
+RIDGE = 1e-3            # what a coefficient costs: those that the samples do not tell apart share
 # Known from the form of the hardware (docs/mac.md): LUTs and flip-flops. The samples are too small
 # to tell a multiplexer of many sums from what else grows with the PEs.
 KNOWN = {"dot mux": (1, 0), "dot held": (0, 1), "dot carries": (1, 1), "sums adder": (1, 1)}
@@ -66,7 +68,7 @@ def _split(kind, stage, seed, engine):
         unit = stage.window
         return unit, amounts.window(
             unit.shape, walk=unit.walk, channels=unit.channels, ways=unit.ways, lanes=unit.lanes,
-            row_lanes=unit.row_lanes, passes=unit.passes, groups=unit.groups)
+            row_lanes=unit.row_lanes, passes=unit.passes, groups=unit.groups, windows=unit.windows)
     if kind == "dot":
         unit = stage.dots[0]
         return unit, amounts.dots(
@@ -123,32 +125,15 @@ class Samples:
         left = self.measured[:, :2] - self.held[:, :2] - self.amounts @ known
         for n in range(2):
             weight = 1 / np.maximum(self.measured[chosen, n], 50)       # relative errors count
-            known[free, n] = _non_negative(self.amounts[chosen][:, free] * weight[:, None],
-                                           left[chosen, n] * weight)
+            matrix = self.amounts[chosen][:, free] * weight[:, None]
+            scale = np.maximum(np.sqrt((matrix**2).sum(0)), 1e-9)
+            # A little of each coefficient costs: those that the samples do not tell apart share.
+            known[free, n] = nnls(np.vstack([matrix / scale, RIDGE * np.eye(len(scale))]),
+                                  np.append(left[chosen, n] * weight, np.zeros(len(scale))))[0] / scale
         return known
 
     def predicted(self, coefficients):
         return np.column_stack([self.held[:, :2] + self.amounts @ coefficients, self.held[:, 2]])
-
-
-def _non_negative(matrix, target, rounds=20000, ridge=1e-6):
-    """Least squares without negative coefficients, one coordinate after the other."""
-    scale = np.sqrt((matrix**2).sum(0))
-    scale[scale == 0] = 1
-    matrix = matrix / scale
-    gram, gradient = matrix.T @ matrix + ridge * np.eye(matrix.shape[1]), -matrix.T @ target
-    solution = np.zeros(matrix.shape[1])
-    for _ in range(rounds):
-        largest = 0.0
-        for n in range(len(solution)):
-            moved = max(0.0, solution[n] - gradient[n] / gram[n, n])
-            if moved != solution[n]:
-                gradient += gram[n] * (moved - solution[n])
-                largest = max(largest, abs(moved - solution[n]))
-                solution[n] = moved
-        if largest < 1e-9:
-            break
-    return solution / scale
 
 
 def errors(samples, coefficients, chosen):

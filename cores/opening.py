@@ -38,7 +38,7 @@ def add_options(add):
 
 
 def _layers(text):
-    if text.strip().isdigit():
+    if text.strip().lstrip("+-").isdigit():
         return cli.positive_int(text)
     names = tuple(name.strip() for name in text.split(","))
     if not all(names):

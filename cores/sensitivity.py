@@ -1,4 +1,6 @@
 """Which activations of a quantized network need more bits."""
+from difflib import get_close_matches
+
 import numpy as np
 import onnx
 
@@ -28,6 +30,11 @@ def most_harmful(count, model, original, images, preprocessing):
         In floating point.
     images : uint8 array (N, height, width, channels)
     preprocessing : Preprocessing
+
+    Raises
+    ------
+    UserError
+        If there are not so many.
     """
     tabled = {name for node in original.graph.node
               if node.op_type in POINTWISE and node.op_type not in _CLAMPS
@@ -47,6 +54,8 @@ def most_harmful(count, model, original, images, preprocessing):
         session = Session(rounded, names, rounded)
         noise[owner] = max(sum(_distance(session.run(real)[name], wanted[name])
                                for real, wanted in zip(inputs, expected)) for name in names)
+    if count > len(noise):
+        raise UserError(f"--bits16 must be at most the {len(noise)} activations that can have 16 bits, not {count}")
     return sorted(noise, key=noise.get, reverse=True)[:count]
 
 
@@ -70,8 +79,9 @@ def named(names, model, original):
     known = {name: tensor for name, tensor in makers.items() if tensor}
     for name in names:
         if not known.get(name) and not owner(name):
-            raise UserError(f"Layer {name!r} of --bits16 is none of the network's, which are "
-                            f"{', '.join(known)}")
+            near = get_close_matches(name, known, cutoff=0.3) or list(known)[:3]
+            raise UserError(f"Layer {name!r} of --bits16 is none of the network's {len(known)}; there are "
+                            f"{', '.join(map(repr, near))}")
     return list(dict.fromkeys(known.get(name) or owner(name) for name in names))
 
 

@@ -3,7 +3,7 @@ from amaranth import Cat, Module, Mux, Shape, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .bounds import signed_bits
+from .bounds import limits, signed_bits
 from .check import between
 from .memory import total
 from .pitch import lookup
@@ -81,7 +81,7 @@ class Add(wiring.Component):
         between("Zero point", zero_point, -1 << 16, (1 << 16) - 1)
         self.ties_to_odd = bool(zero_point & 1)     # of the stored values
         self.out_shape = Shape.cast(out_shape)
-        least, most = _limits(self.out_shape)
+        least, most = limits(self.out_shape)
         self.low = between("Lower bound", low, least, 0)
         self.high = between("Upper bound", high, 0, most)
         self.keep_zeros, self.ways = keep_zeros, ways
@@ -111,7 +111,7 @@ class Add(wiring.Component):
 
     def _bounds(self, offset):
         """Smallest and largest sum of the products and ``offset``."""
-        ends = zip(*(_limits(shape) for shape in self.shapes))
+        ends = zip(*(limits(shape) for shape in self.shapes))
         return [sum(n * end for n, end in zip(self.multipliers, pair)) + offset for pair in ends]
 
     @property
@@ -188,11 +188,6 @@ class Add(wiring.Component):
         clamped = Mux(whole < self.low, self.low, Mux(whole > self.high, self.high, whole))
         return register(clamped, "result", self.out_shape)
 
-
-def _limits(shape):
-    """Least and largest number of a shape."""
-    least = -(1 << shape.width >> 1) if shape.signed else 0
-    return least, least + (1 << shape.width) - 1
 
 
 def _tables(m, operand, multiplier, offset, name):

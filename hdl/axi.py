@@ -3,6 +3,7 @@ from amaranth import Shape
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from .bounds import limits
 from .check import between, positive
 
 __all__ = ["AxiStreamSignature", "check_format", "lane_bits"]
@@ -84,18 +85,12 @@ def check_format(shape, *, sample, zero_point, beat_samples):
     shape, sample = Shape.cast(shape), Shape.cast(sample)
     if sample.width not in (4, 8, 16):
         raise ValueError(f"Sample must be 4, 8 or 16 bits wide, not {sample!r}")
-    low, high = _limits(sample)
+    low, high = limits(sample)
     between("Zero point", zero_point, low, high)
     low, high = low - zero_point, high - zero_point
-    if not _limits(shape)[0] <= low <= high <= _limits(shape)[1]:
+    if not limits(shape)[0] <= low <= high <= limits(shape)[1]:
         raise ValueError(f"Shape must hold stored values from {low} to {high}, not {shape!r}")
     most = MAX_DATA_BITS // lane_bits(sample)
     if positive("Beat samples", beat_samples).bit_count() != 1 or beat_samples > most:
         raise ValueError(f"Beat samples must be a power of two up to {most}, not {beat_samples!r}")
     return shape, sample
-
-
-def _limits(shape):
-    """Smallest and largest value of a shape."""
-    half = 1 << shape.width - 1 if shape.width else 0
-    return (-half, half - 1) if shape.signed else (0, (1 << shape.width) - 1)

@@ -1,7 +1,13 @@
-"""Exact bounds of sums of products: what accumulators are sized by."""
+"""Bounds of shapes, and the exact ones of sums of products: what accumulators are sized by."""
 import numpy as np
 
-__all__ = ["signed_bits", "sum_bounds"]
+__all__ = ["limits", "signed_bits", "sum_bounds"]
+
+
+def limits(shape):
+    """Least and largest number of an Amaranth shape."""
+    least = -(1 << shape.width >> 1) if shape.signed else 0
+    return least, least + (1 << shape.width) - 1
 
 
 def signed_bits(low, high):

@@ -3,6 +3,7 @@ from amaranth import Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from .bounds import limits
 from .check import between, positive
 from .memory import total
 from .stream import PixelSignature, Queue, channels_of_way, connect_streams, queue_memories
@@ -68,9 +69,9 @@ class Pad(wiring.Component):
             for number in padding:
                 between(name, number, 0, MOST)
         self.before, self.after = tuple(before), tuple(after)
-        least, most = _limits(self.out_shape)
+        least, most = limits(self.out_shape)
         self.value = between("Value", value, least, most)
-        if not (least <= _limits(self.shape)[0] and _limits(self.shape)[1] <= most):
+        if not (least <= limits(self.shape)[0] and limits(self.shape)[1] <= most):
             raise ValueError(f"Output shape must hold every {self.shape!r}, not be {self.out_shape!r}")
         self.ways, self.keep_zeros = positive("Ways", ways), keep_zeros
         if self.before[2] % ways:
@@ -147,9 +148,3 @@ class Pad(wiring.Component):
             with m.Elif(place + 1 == end):
                 m.d.sync += inside.eq(0)
         return inside, wraps
-
-
-def _limits(shape):
-    """Least and largest number of a shape."""
-    least = -(1 << shape.width >> 1) if shape.signed else 0
-    return least, least + (1 << shape.width) - 1

@@ -4,6 +4,7 @@ from amaranth import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from .bounds import limits
 from .check import between, positive
 from .memory import rom as rom_size
 from .memory import total
@@ -67,13 +68,13 @@ class Table(wiring.Component):
         self.tables = np.asarray(tables, np.int64)
         rows = len(self.tables) if self.tables.ndim else 0
         channels = positive("Channels", rows if channels is None else channels)
-        least, most = _limits(self.shape)
+        least, most = limits(self.shape)
         self.low = between("Lowest value", low, least, 0)
         if (self.tables.ndim != 2 or rows not in (1, channels)
                 or not -low < self.tables.shape[1] <= most - low + 1):
             raise ValueError(f"Tables must be 1 or {channels} rows of {1 - low} to {most - low + 1} "
                              f"entries, not of shape {self.tables.shape}")
-        least, most = _limits(self.out_shape)
+        least, most = limits(self.out_shape)
         if self.tables.min() < least or self.tables.max() > most:
             raise ValueError(f"Entries must fit {self.out_shape!r}, not range from "
                              f"{self.tables.min()} to {self.tables.max()}")
@@ -143,9 +144,3 @@ class Table(wiring.Component):
         with m.If(absent):
             m.d.comb += result.eq(zero)
         return number, last
-
-
-def _limits(shape):
-    """Least and largest number of a shape."""
-    least = -(1 << shape.width >> 1) if shape.signed else 0
-    return least, least + (1 << shape.width) - 1

@@ -243,7 +243,9 @@ def test_command_lines(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["--bits16", "conv_of_nobody"], "Layer 'conv_of_nobody' of --bits16 is none of the network's, .*classes.*"),
+    (["--bits16", "clases"], r"Layer 'clases' of --bits16 is none of the network's \d+; there are 'classes'.*"),
+    (["--bits16", "999"], r"--bits16 must be at most the \d+ activations that can have 16 bits, not 999"),
+    (["--bits16=-3"], "argument --bits16: must be a positive integer, not '-3' .*"),
     (["--bits16", "0"], "argument --bits16: must be a positive integer, not '0' .*"),
     (["--bits16", "a,,b"], "argument --bits16: must be a number, or names .*, not 'a,,b' .*"),
     (["--bits16", "2", "--bits", "16"], "All activations have 16 bits with --bits 16; .*"),
