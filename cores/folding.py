@@ -2,8 +2,6 @@
 from dataclasses import dataclass
 from math import inf
 
-import numpy as np
-
 from cores.branches import tied
 from cores.errors import UserError
 from cores.graph import Concat, Pad, Slice
@@ -15,6 +13,7 @@ from cores.stages import component, dsps, has_engine, multipliers
 __all__ = ["Design", "allocate", "cycles_per_frame", "fold"]
 
 NOUNS = {"dsp": "DSP blocks", "multipliers": "multipliers"}
+GROWTH = 1.1            # by which more cycles are tried where the fastest design takes too much
 STEPS = 8               # in which designs slower by up to the slack are looked at
 # What a design that is fast enough should save: about the proportions in which devices hold them.
 PRICES = {"dsp": 100, "lut": 1, "bram36": 300}
@@ -90,8 +89,10 @@ def allocate(network, profile, engine, *, dsp=None, multipliers=None, cycles=Non
         return design if design is not None and chooser.amount(design) <= budget else None
 
     quickest = _fewest(affordable, least.cycles_per_frame, 0.0, step=0.5).cycles_per_frame
-    design = chooser.cheapest(quickest) or _fewest(
-        chooser.cheapest, least.cycles_per_frame, quickest, step=quickest / 500)
+    design, allowed = chooser.cheapest(quickest), quickest
+    while design is None and allowed < least.cycles_per_frame:      # LUTs or block memories are short
+        allowed *= GROWTH
+        design = _fewest(chooser.cheapest, allowed, allowed / GROWTH, step=quickest / 200)
     if design is None:
         return chooser.cheapest(inf, {})
     slower = [chooser.cheapest(design.cycles_per_frame * (1 + slack * n / STEPS))
@@ -191,22 +192,23 @@ class _Chooser:
         """[(row, {resource: amount}, price)] of the rows that no other one beats in everything.
 
         Rows beyond ``most`` of the budget's unit are of no use, nor, if nothing else is limited (``free``),
-        those whose DSP blocks alone cost more than another row. More PEs or shorter requantizations on
-        the same lanes save nothing but, now and then, block memory: two numbers of PEs are tried.
+        those whose DSP blocks alone cost more than another row.
         """
-        options, found, seen = self.options[node.name], [], {}
-        amounts = options.amounts[self.unit][rows]
-        for row in rows[np.lexsort((rows, amounts))][:np.count_nonzero(amounts <= most)]:
+        options, found, lanes = self.options[node.name], [], []
+        amounts = options.amounts[self.unit]
+        for row in options.distinct(rows[amounts[rows] <= most], self.unit):
             folding = options.folding(row, ways)
-            kind = folding.lanes, folding.row_lanes, folding.requantize_cycles, folding.add_dsps, folding.windows
-            seen[kind] = seen.get(kind, 0) + 1
             dsp = int(options.amounts["dsp"][row])
-            if seen[kind] > 2 or (free and any(PRICES["dsp"] * dsp >= price for _, _, price in found)):
+            if free and any(PRICES["dsp"] * dsp >= price for _, _, price in found):
+                continue
+            # A third more lanes, and no fewer DSP blocks, save nothing.
+            if any(0.75 * folding.lanes * folding.row_lanes >= count for count in lanes):
                 continue
             resources = self._stage_resources(node, folding)
             taken = {"dsp": dsp, "multipliers": int(options.amounts["multipliers"][row]),
                      "lut": resources.lut, "bram36": resources.bram36}
             if not any(all(other[name] <= taken[name] for name in taken) for _, other, _ in found):
+                lanes.append(folding.lanes * folding.row_lanes)
                 found.append((row, taken, sum(taken[name] * each for name, each in PRICES.items())))
         return found
 

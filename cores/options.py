@@ -44,6 +44,25 @@ class Options:
         fits = (self.cycles <= cycles) & (self.out_ways == out_ways)
         return np.flatnonzero(fits & (self.lanes % ways == 0 if self.any_ways else self.lanes == ways))
 
+    def distinct(self, rows, unit):
+        """Of rows that are fast enough, those that may be the cheapest; least of a unit first.
+
+        Of the same lanes and PEs, the slowest requantizer is the smallest, and windows that need not be far
+        apart; more than two numbers of PEs on the same lanes save nothing.
+        """
+        best, seen, kept = {}, {}, []
+        for row in rows.tolist():
+            f = self.foldings[row]
+            key = f.lanes, f.row_lanes, f.pes, f.requantize_cycles > 1, f.add_dsps
+            best[key] = max(best.get(key, (0, 0, 0)), (f.requantize_cycles, -f.windows, row))
+        for *_, row in sorted(best.values(), key=lambda item: (self.amounts[unit][item[-1]], item[-1])):
+            f = self.foldings[row]
+            key = f.lanes, f.row_lanes, f.requantize_cycles, f.windows, f.add_dsps
+            seen[key] = seen.get(key, 0) + 1
+            if seen[key] <= 2:
+                kept.append(row)
+        return kept
+
     def folding(self, row, ways):
         """A row's folding."""
         folding = self.foldings[row]

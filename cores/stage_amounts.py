@@ -27,6 +27,10 @@ from hdl.window import window_memories
 
 __all__ = ["lane_sum_bits", "stage_terms"]
 
+# Of windows of the same lanes there are many foldings.
+_window_memories = functools.lru_cache(1 << 16)(window_memories)
+_window_amounts = functools.lru_cache(1 << 16)(amounts.window)
+
 
 def stage_terms(network, node, folding, engine):
     """What a stage holds.
@@ -89,10 +93,10 @@ def _conv(node, source, target, folding, engine):
     weights = [times(count, dot_memories(filters=filters, pes=pes, weight_width=size, addresses=number))
                for number, count in addresses.items()]
     memories = total([
-        window_memories(shape, **given), *weights, accumulator_memories(**sums),
+        _window_memories(shape, **given), *weights, accumulator_memories(**sums),
         requantize_memories(scale.shift, shape_of(target), ways=ways)])
     return memories, sum_of(
-        amounts.window(shape, **given),
+        _window_amounts(shape, **given),
         amounts.dots(shape, lanes=lanes * rows, pes=pes, ways=ways, weight_width=size,
                      sum_width=sum_width, family=engine.family),
         amounts.accumulator(**sums), _requantize(scale.shift, target, width, ways, folding, engine),

@@ -10,7 +10,7 @@ from .mac import FAMILIES, MacArray
 from .memory import rom
 from .rom import Rom, pack
 
-__all__ = ["SparseDot", "dot_memories", "sums_layout"]
+__all__ = ["SparseDot", "dot_memories", "drain", "sums_layout"]
 
 
 def sums_layout(width, ways):
@@ -136,28 +136,34 @@ class SparseDot(wiring.Component):
             ]
             with m.If(taken):
                 m.d.sync += begins.eq(self.i.payload.last)
-        self._drain(m, mac, en, *ends[-1])
+        drain(m, mac, self.o, en, *ends[-1], pes=self.pes, filters=self.filters)
         return m
 
-    def _drain(self, m, mac, en, end, final):
-        """Hold a pass's sums and send them ``ways`` at a time while the next pass accumulates."""
-        words = self.pes // self.ways
-        rest = -(-(self.filters - (self.passes - 1) * self.pes) // self.ways)   # of the last pass
-        full, short = Signal(), Signal()
-        step, done = Signal(), Signal()
-        number = Signal(range(words))
-        m.d.comb += [
-            step.eq(full & (~self.o.valid | self.o.ready)),
-            done.eq(step & (number == Mux(short, rest - 1, words - 1))),
-            en.eq(~end | ~full | done),
-            mac.hold.eq(end & en), mac.select.eq(number), mac.drain_en.eq(step),
-            Cat(*self.o.payload).eq(Cat(*mac.sums)),
-        ]
-        with m.If(~self.o.valid | self.o.ready):
-            m.d.sync += self.o.valid.eq(full)
-        with m.If(step):
-            m.d.sync += number.eq(Mux(done, 0, number + 1))
-        with m.If(mac.hold):
-            m.d.sync += [full.eq(1), short.eq(final)]
-        with m.Elif(done):
-            m.d.sync += full.eq(0)
+
+def drain(m, mac, o, en, end, final, *, pes, filters):
+    """Hold the sums of a pass in ``mac`` and send them while the next pass accumulates.
+
+    ``end`` and ``final`` travel beside the products. ``en`` is driven: it is low while a pass ends
+    before the sums of the one before are drained.
+    """
+    ways = len(o.payload)
+    words = pes // ways
+    rest = -(-(filters - (-(-filters // pes) - 1) * pes) // ways)       # of the last pass
+    full, short = Signal(), Signal()
+    step, done = Signal(), Signal()
+    number = Signal(range(words))
+    m.d.comb += [
+        step.eq(full & (~o.valid | o.ready)),
+        done.eq(step & (number == Mux(short, rest - 1, words - 1))),
+        en.eq(~end | ~full | done),
+        mac.hold.eq(end & en), mac.select.eq(number), mac.drain_en.eq(step),
+        Cat(*o.payload).eq(Cat(*mac.sums)),
+    ]
+    with m.If(~o.valid | o.ready):
+        m.d.sync += o.valid.eq(full)
+    with m.If(step):
+        m.d.sync += number.eq(Mux(done, 0, number + 1))
+    with m.If(mac.hold):
+        m.d.sync += [full.eq(1), short.eq(final)]
+    with m.Elif(done):
+        m.d.sync += full.eq(0)

@@ -2,7 +2,7 @@
 from amaranth import Cat, Signal
 from amaranth.utils import bits_for
 
-__all__ = ["Pitch", "times", "lookup", "select"]
+__all__ = ["Pitch", "times", "divided", "lookup", "select"]
 
 
 def times(value, factor):
@@ -34,6 +34,15 @@ def lookup(m, index, table, *, name):
         with m.Default():
             m.d.comb += result.eq(usual)
     return result
+
+
+def divided(m, value, size, count, quotient, remainder):
+    """``value // size`` and ``value % size`` for ``value`` below ``count``; and their names."""
+    if size & (size - 1) == 0:
+        bits = size.bit_length() - 1
+        return value[bits:], value[:bits]
+    return (lookup(m, value, [n // size for n in range(count)], name=quotient),
+            lookup(m, value, [n % size for n in range(count)], name=remainder))
 
 
 def select(values, index):

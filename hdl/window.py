@@ -9,7 +9,7 @@ from amaranth.utils import bits_for
 from .check import positive
 from .lane import WindowLane, lane_memories, product_layout
 from .memory import times, total
-from .pitch import lookup
+from .pitch import divided
 from .stepper import IN_FLIGHT, Stepper, freed_shape, pass_layout
 from .stream import PixelSignature, channels_of_way, queue_memories
 from .walk import Walk
@@ -229,19 +229,10 @@ class Window(wiring.Component):
     def _deal(self, m, channel, share, name):
         """A way's channel: its number in lane and group, which of the way's lanes, which group."""
         channels = channels_of_way(self.channels, self.ways)
-        number, turn = _divided(m, channel, share, channels, f"number_{name}", f"turn_{name}")
+        number, turn = divided(m, channel, share, channels, f"number_{name}", f"turn_{name}")
         if self.groups == 1:
             return number, turn, 0
         size = self.channels_of_lane(0)
-        group, number = _divided(
+        group, number = divided(
             m, number, size // self.groups, size, f"group_{name}", f"within_{name}")
         return number, turn, group
-
-
-def _divided(m, value, size, count, quotient, remainder):
-    """``value // size`` and ``value % size`` for ``value`` below ``count``; and their names."""
-    if size & (size - 1) == 0:
-        bits = size.bit_length() - 1
-        return value[bits:], value[:bits]
-    return (lookup(m, value, [n // size for n in range(count)], name=quotient),
-            lookup(m, value, [n % size for n in range(count)], name=remainder))
