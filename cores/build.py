@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from cores import bundled, cli
-from cores.agreement import measure
 from cores.constant_channels import without_constant_channels
 from cores.emit import ROM_MODULE, FilePlatform, verilog
 from cores.errors import UserError
@@ -23,7 +22,8 @@ from cores.opening import add_options, open_onnx, preprocessing_of, quantization
 from cores.output import OutputFolder
 from cores.pixels import samples, stored
 from cores.preprocessing import Preprocessing, attach
-from cores.quality import advice, enough, quality, summary
+from cores.quantization.agreement import measure
+from cores.quantization.quality import advice, enough, quality, summary
 from cores.report import report, table
 from cores.stages import Engine
 from cores.top import output_arrays

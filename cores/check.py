@@ -13,7 +13,6 @@ from rich.progress import track
 from rich.table import Table
 
 from cores import bundled, cli
-from cores.agreement import compare
 from cores.errors import UserError
 from cores.opening import (
     add_options,
@@ -22,7 +21,8 @@ from cores.opening import (
     preprocessing_of,
     quantization_of,
 )
-from cores.quality import advice, quality
+from cores.quantization.agreement import compare
+from cores.quantization.quality import advice, quality
 from sim import pictures
 
 EXAMPLE = "python -m cores.check net.onnx --images PICTURES --mean 124,116,104 --scale 1/58"

@@ -3,13 +3,13 @@
 """From a network and pictures to the order of its channels and the folding of its stages."""
 from dataclasses import dataclass, replace
 
-from cores.channel_order import balanced, reorder
 from cores.fit import ROUTABLE
-from cores.folding import Design, allocate, cycles_per_frame, fold
+from cores.folding.allocate import Design, allocate, cycles_per_frame, fold
+from cores.folding.channel_order import balanced, reorder
 from cores.graph import Graph
 from cores.pixels import stored
 from cores.profile import Profile
-from cores.resources import design_resources
+from cores.resources.predict import design_resources
 from cores.top import Top
 
 __all__ = ["PROFILED", "Exploration", "explore"]
@@ -22,7 +22,7 @@ class Exploration:
     """A design, of the network with its channels in the order in which the hardware has them.
 
     ``predicted`` are the resources of all and of each stage, see
-    :func:`~cores.resources.design_resources`.
+    :func:`~cores.resources.predict.design_resources`.
     """
     network: Graph
     profile: Profile
@@ -41,7 +41,7 @@ def explore(network, images, engine, budget, target):
         Pictures; the first are profiled.
     engine : Engine
     budget : dict
-        Of :func:`~cores.folding.allocate`.
+        Of :func:`~cores.folding.allocate.allocate`.
     target : Board
         Its LUTs and block memories bound the design as far as tools can place and route it.
 

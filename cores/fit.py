@@ -3,7 +3,7 @@ from dataclasses import replace
 
 from cores.errors import UserError
 from cores.graph import Conv
-from cores.resources import Resources, design_resources
+from cores.resources.predict import Resources, design_resources
 from cores.stages import weight_width
 from platforms import board, boards
 

@@ -5,14 +5,14 @@ from pathlib import Path
 from cores import cli
 from cores.errors import UserError
 from cores.importer.reader import check_format, graph_input, is_quantized, read
-from cores.prepare import prepare
 from cores.preprocessing import Preprocessing
-from cores.quantize import METHODS, quantize
+from cores.quantization.prepare import prepare
+from cores.quantization.quantize import METHODS, quantize
 from sim import pictures
 
 __all__ = ["add_options", "input_shape", "open_onnx", "preprocessing_of", "quantization_of"]
 
-# Attributes of parsed arguments, by the keywords of cores.quantize.quantize.
+# Attributes of parsed arguments, by the keywords of cores.quantization.quantize.quantize.
 _QUANTIZATION = {"bits": "bits", "method": "calib_method", "equalised": "equalise",
                  "bits16": "bits16"}
 
@@ -68,7 +68,7 @@ def preprocessing_of(args):
 
 
 def quantization_of(args):
-    """Keywords of :func:`cores.quantize.quantize` that the options say."""
+    """Keywords of :func:`cores.quantization.quantize.quantize` that the options say."""
     return {keyword: getattr(args, name) for keyword, name in _QUANTIZATION.items()
             if getattr(args, name) is not None}
 
@@ -88,7 +88,7 @@ def open_onnx(path, calibration, preprocessing, **quantization):
         Pictures to calibrate by, see :func:`sim.pictures.load`.
     preprocessing : Preprocessing or None
     quantization
-        Keywords of :func:`cores.quantize.quantize`.
+        Keywords of :func:`cores.quantization.quantize.quantize`.
 
     Returns
     -------

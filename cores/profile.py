@@ -3,8 +3,8 @@ import copy
 
 import numpy as np
 
+from cores.folding.lane_slack import slowdown
 from cores.graph import Add, Concat, Table
-from cores.lane_slack import slowdown
 from cores.stages import has_engine, is_windowed, walk_of
 from sim import reference
 

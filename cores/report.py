@@ -20,7 +20,7 @@ def report(network, design, engine, profile, *, board, clock_mhz, predicted, fit
     """Figures of a design, modelled from the profile; those only synthesis knows are null.
 
     ``whole`` is the network before channels were removed, if any were: products are counted as it
-    has them. ``predicted`` is what :func:`~cores.resources.design_resources` returns, and ``fits`` whether
+    has them. ``predicted`` is what :func:`~cores.resources.predict.design_resources` returns, and ``fits`` whether
     the board has as much.
     """
     resources, by_stage = predicted

@@ -68,9 +68,9 @@ class Top(wiring.Component):
     ----------
     network : Graph
     design : Design
-        Folding, see :func:`cores.folding.allocate`.
+        Folding, see :func:`cores.folding.allocate.allocate`.
     stages : dict
-        Component of each node by name, see :func:`cores.folding.fold`.
+        Component of each node by name, see :func:`cores.folding.allocate.fold`.
     keep_zeros : bool
         The dense engine.
 

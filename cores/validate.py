@@ -12,7 +12,7 @@ from cores.graph import (
     Upsample,
     output_size,
 )
-from cores.quantization import MULTIPLIER_BITS
+from cores.scaling import MULTIPLIER_BITS
 from hdl.bounds import sum_bounds
 
 __all__ = ["validate"]

@@ -6,7 +6,7 @@ import numpy as np
 
 from cores import cli
 from cores.emit import ROM_MODULE, FilePlatform, verilog
-from cores.folding import Design, fold
+from cores.folding.allocate import Design, fold
 from cores.graph import Conv, Graph, Requantization, Tensor
 from cores.stages import Engine, Folding
 from cores.top import Top

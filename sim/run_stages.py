@@ -11,8 +11,8 @@ from rich.table import Table
 from cores import cli
 from cores.emit import FilePlatform
 from cores.errors import UserError
-from cores.folding import Design as Layout
-from cores.folding import fold
+from cores.folding.allocate import Design as Layout
+from cores.folding.allocate import fold
 from cores.pixels import stored
 from cores.profile import Profile
 from cores.stages import Engine, Folding

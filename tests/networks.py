@@ -2,7 +2,7 @@
 import numpy as np
 
 from cores.graph import Add, Conv, Graph, Pool, Requantization, Tensor
-from cores.quantization import add_scales, requantization
+from cores.scaling import add_scales, requantization
 from sim import reference
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import networks
-from cores.channel_order import balanced, order_classes, reorder
+from cores.folding.channel_order import balanced, order_classes, reorder
 from cores.graph import Concat, Conv, Graph, Requantization, Slice, Table, Tensor
 from cores.profile import Profile
 from cores.stages import Folding

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 import networks
 from cores.branches import tied
 from cores.errors import UserError
-from cores.folding import _Chooser, allocate, cycles_per_frame
+from cores.folding.allocate import _Chooser, allocate, cycles_per_frame
+from cores.folding.options import Options
+from cores.folding.solver import Option, cheapest
 from cores.graph import Conv
-from cores.options import Options
 from cores.profile import Profile
-from cores.resources import stage_resources
-from cores.solver import Option, cheapest
+from cores.resources.predict import stage_resources
 from cores.stages import Engine, Folding, component, dsps, has_engine
 
 ENGINE = Engine(family="dsp48e2")

@@ -9,15 +9,15 @@ import pytest
 from onnx import helper, numpy_helper
 
 from cores import check
-from cores.agreement import compare
 from cores.errors import UserError
 from cores.importer import load
 from cores.importer.expand import EXPANSIONS, expand
 from cores.importer.quant import as_qdq
 from cores.importer.reader import checked, converted
-from cores.prepare import prepare
 from cores.preprocessing import Preprocessing
-from cores.quantize import quantize
+from cores.quantization.agreement import compare
+from cores.quantization.prepare import prepare
+from cores.quantization.quantize import quantize
 from sim import pictures
 from test_importer import Model, session
 

@@ -5,14 +5,14 @@ import numpy as np
 import onnx
 import pytest
 
-from cores import agreement
 from cores.errors import UserError
 from cores.graph import Add, Conv, Table
 from cores.importer.affine import ARITHMETIC
 from cores.importer.pointwise import FUNCTIONS
-from cores.prepare import prepare
 from cores.preprocessing import Preprocessing
-from cores.quantize import quantize
+from cores.quantization import agreement
+from cores.quantization.prepare import prepare
+from cores.quantization.quantize import quantize
 from sim import reference
 from test_importer import Model, compare, matrix, random_conv, session
 

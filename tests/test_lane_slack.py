@@ -3,7 +3,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cores.lane_slack import slowdown
+from cores.folding.lane_slack import slowdown
 
 
 def by_cycles(loads, windows):

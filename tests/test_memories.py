@@ -7,10 +7,10 @@ from amaranth import Shape
 from amaranth.back import rtlil
 
 from cores.emit import FilePlatform
-from cores.folding import allocate, fold
+from cores.folding.allocate import allocate, fold
 from cores.pixels import stored
 from cores.profile import Profile
-from cores.random_stages import KINDS, PARTS, random_part, random_stage
+from cores.resources.random_stages import KINDS, PARTS, random_part, random_stage
 from cores.stages import Engine, component
 from cores.top import Top
 from hdl.memory import MemorySize

@@ -10,15 +10,15 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from cores import build, check
-from cores.agreement import compare
 from cores.errors import UserError
 from cores.graph import Add, Graph, Tensor
 from cores.importer import load
 from cores.opening import open_onnx
 from cores.pixels import stored
-from cores.prepare import prepare
 from cores.preprocessing import Preprocessing, attach
-from cores.quantize import quantize
+from cores.quantization.agreement import compare
+from cores.quantization.prepare import prepare
+from cores.quantization.quantize import quantize
 from sim import pictures, reference
 from test_importer import Model, session
 

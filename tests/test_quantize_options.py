@@ -8,17 +8,17 @@ import pytest
 from onnx import numpy_helper
 
 from cores import build, check
-from cores.agreement import compare, measure
-from cores.bias_correction import correct_biases
-from cores.equalise import equalise, scales_of
 from cores.errors import UserError
 from cores.importer import load
 from cores.importer.reader import array
 from cores.opening import open_onnx
-from cores.prepare import prepare
 from cores.preprocessing import Preprocessing, attach
-from cores.quality import advice, quality
-from cores.quantize import METHODS, quantize
+from cores.quantization.agreement import compare, measure
+from cores.quantization.bias_correction import correct_biases
+from cores.quantization.equalise import equalise, scales_of
+from cores.quantization.prepare import prepare
+from cores.quantization.quality import advice, quality
+from cores.quantization.quantize import METHODS, quantize
 from test_importer import Model, session
 from test_quantize import pixels, residual, saved, weights
 

@@ -3,14 +3,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cores.agreement import compare
 from cores.constant_channels import without_constant_channels
-from cores.folding import allocate
+from cores.folding.allocate import allocate
 from cores.importer import load
 from cores.pixels import stored
 from cores.preprocessing import Preprocessing, attach
 from cores.profile import Profile
-from cores.quantize import quantize
+from cores.quantization.agreement import compare
+from cores.quantization.quantize import quantize
 from cores.stages import Engine
 from cores.validate import validate
 from random_models import OPERATIONS, random_model

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cores.graph import Add, Conv, Graph, Pool, Requantization, Tensor, output_size
-from cores.quantization import add_scales, requantization, requantized_conv
+from cores.scaling import add_scales, requantization, requantized_conv
 from cores.validate import validate
 from hdl.bounds import sum_bounds
 from sim import reference

@@ -10,12 +10,12 @@ import networks
 from cores import build, fit, synth, yosys
 from cores.emit import ROM_MODULE, FilePlatform, verilog
 from cores.errors import UserError
-from cores.folding import Design, fold
+from cores.folding.allocate import Design, fold
 from cores.graph import Conv
-from cores.memory_blocks import blocks
-from cores.random_stages import KINDS, random_stage
-from cores.resources import Resources, design_resources, stage_resources
-from cores.stage_amounts import lane_sum_bits, stage_terms
+from cores.resources.memory_blocks import blocks
+from cores.resources.predict import Resources, design_resources, stage_resources
+from cores.resources.random_stages import KINDS, random_stage
+from cores.resources.stage_amounts import lane_sum_bits, stage_terms
 from cores.stages import Engine, Folding, component
 from cores.synth import FAMILIES, Cells, synthesise
 from cores.top import Top

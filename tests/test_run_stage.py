@@ -7,7 +7,7 @@ import pytest
 
 import networks
 from cores.emit import ROM_MODULE, FilePlatform, verilog
-from cores.folding import Design, fold
+from cores.folding.allocate import Design, fold
 from cores.stages import Engine, Folding, component
 from cores.top import Top
 from sim import run, stage_bench

@@ -3,12 +3,12 @@ import numpy as np
 import onnx
 import pytest
 
-from cores.agreement import compare
 from cores.graph import Concat, Table
 from cores.importer import load
-from cores.prepare import prepare
 from cores.preprocessing import Preprocessing
-from cores.quantize import quantize
+from cores.quantization.agreement import compare
+from cores.quantization.prepare import prepare
+from cores.quantization.quantize import quantize
 from test_importer import Model
 from test_quantize import pixels, saved, weights
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import networks
-from cores.folding import Design, fold
+from cores.folding.allocate import Design, fold
 from cores.pixels import sample_bits, samples, stored
 from cores.profile import Profile
 from cores.stages import Engine, Folding

@@ -4,7 +4,7 @@ from cores.importer.affine import combined
 from cores.importer.layout import dimensions
 from cores.importer.registry import operator
 from cores.importer.values import Sums
-from cores.quantization import add_scales
+from cores.scaling import add_scales
 
 
 @operator("Add")

@@ -9,7 +9,7 @@ from cores.importer.layout import dimensions, holds
 from cores.importer.pointwise import MAX_BITS, source_of
 from cores.importer.registry import operator
 from cores.importer.values import Host, Real, Sums
-from cores.quantization import requantization
+from cores.scaling import requantization
 
 __all__ = ["rescaled"]
 

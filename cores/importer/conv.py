@@ -6,7 +6,7 @@ from cores.importer.layout import whole
 from cores.importer.registry import operator
 from cores.importer.values import Sums, Weights
 from cores.importer.window import fitting_size, in_plane, read_window, spatial
-from cores.quantization import requantized_conv
+from cores.scaling import requantized_conv
 
 __all__ = ["layer_sums", "weights_of"]
 

@@ -8,7 +8,7 @@ from cores.importer.layout import whole
 from cores.importer.registry import operator
 from cores.importer.values import Real, Sums
 from cores.importer.window import fitting_size, read_window
-from cores.quantization import requantization
+from cores.scaling import requantization
 
 __all__ = ["averaged"]
 

@@ -126,8 +126,10 @@ class _Rewritten:
     def constant(self, weights):
         dtype = next(t for t in ("int8", "int16", "int32", "int64") if _fits(
             t, weights.values.min(), weights.values.max()))
+        # onnxruntime takes a zero point that is left out for one number, whatever the scale's shape.
         inputs = (self._named(weights.values.astype(dtype), "integers"),
-                  self._named(weights.scale.astype(np.float32), "scale"))
+                  self._named(weights.scale.astype(np.float32), "scale"),
+                  self._named(np.zeros(np.shape(weights.scale), dtype), "zero"))
         self._append("DequantizeLinear", inputs, self._output, dtype, axis=weights.axis)
 
     def activation(self, scale, zero, low, high):

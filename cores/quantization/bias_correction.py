@@ -3,8 +3,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from cores.channels import measure_channels
 from cores.importer.reader import array
+from cores.quantization.channels import measure_channels
 
 __all__ = ["correct_biases"]
 

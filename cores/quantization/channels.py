@@ -5,7 +5,7 @@ import numpy as np
 
 from cores.importer.layout import to_file
 from cores.importer.reader import graph_input
-from cores.second_opinion import Session
+from cores.quantization.second_opinion import Session
 
 __all__ = ["Channels", "file_input", "measure_channels"]
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from cores import amounts, graph
-from cores.amounts import bits, pitch_adders, queue, sum_of
+from cores import graph
+from cores.resources import amounts
+from cores.resources.amounts import bits, pitch_adders, queue, sum_of
 from cores.stages import (
     component,
     has_engine,

@@ -3,11 +3,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cores.equalise import scales_of
 from cores.importer import layouts, load
 from cores.pixels import stored
 from cores.preprocessing import Preprocessing, attach
-from cores.second_opinion import FloatTensors, StoredTensors
+from cores.quantization.equalise import scales_of
+from cores.quantization.second_opinion import FloatTensors, StoredTensors
 from sim import reference
 
 __all__ = ["SHARE", "Agreement", "Comparison", "compare", "measure"]

@@ -4,11 +4,11 @@ from difflib import get_close_matches
 import numpy as np
 import onnx
 
-from cores.channels import file_input
 from cores.errors import UserError
-from cores.fusion import POINTWISE
 from cores.importer.reader import array
-from cores.second_opinion import Session
+from cores.quantization.channels import file_input
+from cores.quantization.fusion import POINTWISE
+from cores.quantization.second_opinion import Session
 
 __all__ = ["most_harmful", "named"]
 

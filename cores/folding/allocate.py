@@ -4,10 +4,10 @@ from math import inf
 
 from cores.branches import tied
 from cores.errors import UserError
+from cores.folding.options import MAX_WAYS, Options
+from cores.folding.solver import Option, cheapest
 from cores.graph import Concat, Pad, Slice
-from cores.options import MAX_WAYS, Options
-from cores.resources import stage_resources
-from cores.solver import Option, cheapest
+from cores.resources.predict import stage_resources
 from cores.stages import component, dsps, has_engine, multipliers
 
 __all__ = ["Design", "allocate", "cycles_per_frame", "fold"]

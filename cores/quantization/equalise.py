@@ -5,8 +5,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from cores.channels import measure_channels
 from cores.importer.reader import array
+from cores.quantization.channels import measure_channels
 
 __all__ = ["SCALES_KEY", "equalise", "scales_of"]
 
@@ -38,7 +38,7 @@ def equalise(model, images, preprocessing):
     Parameters
     ----------
     model : onnx.ModelProto
-        In floating point, from :func:`cores.prepare.prepare`; it is left as it is.
+        In floating point, from :func:`cores.quantization.prepare.prepare`; it is left as it is.
     images : uint8 array (N, height, width, channels)
     preprocessing : Preprocessing
 

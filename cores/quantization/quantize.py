@@ -7,15 +7,15 @@ from pathlib import Path
 
 import onnx
 
-from cores.bias_correction import correct_biases
-from cores.channels import file_input
-from cores.equalise import equalise
 from cores.errors import UserError
-from cores.fusion import POINTWISE, fuse
 from cores.importer.reader import is_quantized
-from cores.prepare import prepare
-from cores.sensitivity import most_harmful, named
-from cores.tie_concats import tie_concats
+from cores.quantization.bias_correction import correct_biases
+from cores.quantization.channels import file_input
+from cores.quantization.equalise import equalise
+from cores.quantization.fusion import POINTWISE, fuse
+from cores.quantization.prepare import prepare
+from cores.quantization.sensitivity import most_harmful, named
+from cores.quantization.tie_concats import tie_concats
 
 __all__ = ["METHODS", "quantize"]
 
@@ -32,7 +32,7 @@ def quantize(model, images, preprocessing, *, bits=8, method="minmax", equalised
     Parameters
     ----------
     model : str, Path or onnx.ModelProto
-        A file, or what :func:`cores.prepare.prepare` made of it.
+        A file, or what :func:`cores.quantization.prepare.prepare` made of it.
     images : uint8 array (N, height, width, channels)
         Raw pictures to calibrate by.
     preprocessing : Preprocessing
@@ -41,12 +41,12 @@ def quantize(model, images, preprocessing, *, bits=8, method="minmax", equalised
     method : one of METHODS
         How the range of an activation follows from what the pictures reach.
     equalised : bool
-        Whether to scale channels first, see :func:`cores.equalise.equalise`.
+        Whether to scale channels first, see :func:`cores.quantization.equalise.equalise`.
     bits16 : int or sequence of str
         Activations that have 16 bits though the others have 8: so many, those that disturb the
         outputs most, or the named ones (or those of the named nodes).
     bias_correction : bool
-        See :func:`cores.bias_correction.correct_biases`.
+        See :func:`cores.quantization.bias_correction.correct_biases`.
 
     Returns
     -------

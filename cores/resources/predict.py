@@ -1,10 +1,10 @@
 """What a design takes of an FPGA, predicted before synthesis: see docs/resources.md."""
 from dataclasses import dataclass
 
-from cores import amounts
-from cores.memory_blocks import Blocks, blocks
-from cores.resource_table import COEFFICIENTS
-from cores.stage_amounts import stage_terms, table_amounts
+from cores.resources import amounts
+from cores.resources.coefficients import COEFFICIENTS
+from cores.resources.memory_blocks import Blocks, blocks
+from cores.resources.stage_amounts import stage_terms, table_amounts
 from cores.stages import dsps
 from cores.synth import FAMILIES
 from cores.top import FORK_DEPTH, STATUS_DEPTH

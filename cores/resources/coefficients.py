@@ -1,6 +1,6 @@
 """LUTs and flip-flops per unit of each amount of logic; made by
 
-    python -m cores.fit_resources --rounds 20 --measured build/measured.jsonl
+    python -m cores.resources.calibrate --rounds 20 --measured build/measured.jsonl
 """
 
 __all__ = ["COEFFICIENTS"]

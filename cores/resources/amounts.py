@@ -1,7 +1,7 @@
 """How much of what logic grows with each component has: the terms of the resource model.
 
 Every function returns a dict of amounts by the name of their coefficients, which
-cores.fit_resources finds: see docs/resources.md. Names that end in "_xcup" count only there, where
+cores.resources.calibrate finds: see docs/resources.md. Names that end in "_xcup" count only there, where
 Yosys leaves registers of a multiplication outside the DSP block.
 """
 from math import gcd

@@ -7,7 +7,7 @@ __all__ = ["advice", "enough", "quality", "summary"]
 PICTURES, MOST, PRODUCTS = 16, 256, 2e9     # that the figures of a build are measured on
 POOR_DECIBELS, POOR_AGREEMENT = 15, 0.9
 _LARGEST = 200.0        # decibels of what has no noise at all: JSON knows no infinity
-# What mends a quantization, the best first, by the keyword of cores.quantize.quantize.
+# What mends a quantization, the best first, by the keyword of cores.quantization.quantize.quantize.
 _REMEDIES = {"equalised": "--equalise", "method": "--calib-method percentile",
              "bits16": "--bits16 4", "bits": "--bits 16"}
 
@@ -25,9 +25,9 @@ def quality(network, found, options):
     ----------
     network : Graph
     found : Comparison
-        The network's, with the float network (see :mod:`cores.agreement`).
+        The network's, with the float network (see :mod:`cores.quantization.agreement`).
     options : dict
-        What :func:`cores.quantize.quantize` was told.
+        What :func:`cores.quantization.quantize.quantize` was told.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Fit the resource model: synthesise random stages with Yosys, and solve for its coefficients.
 
 Measurements are kept in a file, to which later runs add; the coefficients are written to
-cores/resource_table.py. Give the file another name after the hardware has changed.
+cores/resources/coefficients.py. Give the file another name after the hardware has changed.
 """
 import json
 import sys
@@ -11,18 +11,19 @@ import numpy as np
 from rich.table import Table
 from scipy.optimize import nnls
 
-from cores import amounts, cli
+from cores import cli
 from cores.emit import ROM_MODULE, FilePlatform, verilog
 from cores.errors import UserError
-from cores.random_stages import KINDS, PARTS, random_part, random_stage
-from cores.resources import logic_terms, memory_blocks
-from cores.stage_amounts import stage_terms
+from cores.resources import amounts
+from cores.resources.predict import logic_terms, memory_blocks
+from cores.resources.random_stages import KINDS, PARTS, random_part, random_stage
+from cores.resources.stage_amounts import stage_terms
 from cores.stages import Engine, component
 from cores.synth import FAMILIES, Cells, synthesise
 from hdl.pool import Pool
 from hdl.requantize import Requantize
 
-EXAMPLE = "python -m cores.fit_resources --rounds 20 --measured build/measured.jsonl"
+EXAMPLE = "python -m cores.resources.calibrate --rounds 20 --measured build/measured.jsonl"
 TABLE = Path(__file__).with_name("resource_table.py")
 # Parts that say more when they are alone, and the stages they are taken from.
 SPLIT = {"window": ("conv", "wide conv"), "dot": ("wide conv", "conv"), "accumulator": ("conv", "wide conv"),
@@ -164,7 +165,7 @@ def table_text(names, coefficients):
 
 
 def parser():
-    result = cli.Parser("cores.fit_resources", __doc__, EXAMPLE)
+    result = cli.Parser("cores.resources.calibrate", __doc__, EXAMPLE)
     add = result.add_argument
     add("--measured", type=Path, required=True, metavar="FILE", help="measurements, one JSON object a line")
     add("--rounds", type=cli.positive_int, default=None, metavar="N",

@@ -1,0 +1,1 @@
+"""Quantization of float networks, and how well the result agrees with them."""
