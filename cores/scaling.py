@@ -89,6 +89,7 @@ def requantized_conv(weights, bias, scale, low, high, *, input_low, input_high):
     scale = np.where(constant, 1.0, scale)
     minimum, maximum = sum_bounds(weights, bias, input_low, input_high)
     result = requantization(scale, low, high, sum_min=minimum, sum_max=maximum)
+    _round_biases(result, bias, scale)
     level = constant & (first != 0)
     if level.any():
         half = MULTIPLIER_BITS - 1
@@ -99,6 +100,26 @@ def requantized_conv(weights, bias, scale, low, high, *, input_low, input_high):
         result.multiplier[level] = 1 << half
         result.shift[constant] = shift
     return weights, bias, result
+
+
+def _round_biases(result, bias, scale):
+    """Move multipliers by a unit of 17 bits where a bias alone is rounded to the wrong side by them.
+
+    The bias is by far the most common sum, all of a channel whose inputs are dead. Filters of one
+    scale keep one multiplier. Wanted is what float32 gives, as onnxruntime computes it.
+    """
+    with np.errstate(over="ignore"):
+        wanted = np.clip(np.rint(bias.astype(np.float32) * scale.astype(np.float32)), result.low, result.high)
+    _, group = np.unique(scale, return_inverse=True)
+    steps = np.array([0, -1, 1])
+    wrong = []
+    for multiplier in result.multiplier + steps[:, None]:
+        rounded = np.clip(np.rint(np.ldexp(bias * multiplier.astype(np.float64), -result.shift)),
+                          result.low, result.high)
+        inside = (multiplier >= _TOP // 2) & (multiplier < _TOP)
+        wrong.append(np.bincount(group, np.where(inside, rounded != wanted, len(bias))))
+    best = np.argmin(wrong, axis=0)[group]
+    result.multiplier[...] += np.where(result.multiplier > 0, steps[best], 0)
 
 
 def add_scales(scale_a, scale_b, scale_out):

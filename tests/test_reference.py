@@ -205,6 +205,27 @@ def test_constant_filters():
     assert len(set(requantized.shift.tolist())) == 1
 
 
+def test_bias_alone_is_rounded_as_its_scale_says():
+    """Where a window holds nothing but zeros, as of a dead channel, every pixel is the bias."""
+    # Of a MobileNetV2 in one scale for all filters: 27.49999 was rounded to 28.
+    bias, scale = np.array([-5, 1664, 700]), np.full(3, 27.49999 / 1664)
+    weights = np.ones((3, 1, 1, 1), np.int64)
+    _, integers, requantized = requantized_conv(weights, bias, scale, 0, 255, input_low=0, input_high=255)
+    assert reference.requantize(integers, requantized).tolist() == [0, 27, 12]
+    assert len(set(requantized.multiplier.tolist())) == 1       # still one for all
+
+    rng = np.random.default_rng(3)
+    bias = rng.integers(1, 5000, 2000)
+    scale = (rng.integers(0, 200, 2000) + 0.5 + rng.choice([-1e-5, 1e-5], 2000)) / bias
+    weights = np.ones((2000, 1, 1, 1), np.int64)
+    _, integers, requantized = requantized_conv(weights, bias, scale, 0, 255, input_low=0, input_high=255)
+    wanted = np.clip(np.rint(np.float32(bias) * np.float32(scale)), 0, 255)
+    wrong = reference.requantize(integers, requantized) != wanted
+    assert np.count_nonzero(wrong) <= 2
+    error = (requantized.multiplier / 2.0 ** requantized.shift / scale - 1)[integers == bias]
+    assert 1900 < len(error) and np.abs(error).max() < 1.5 * 2**-16
+
+
 @check(100)
 @given(st.integers(1, 3), st.integers(1, 4), st.sampled_from([(0, 255), (-3, 2), (-9, 0)]),
        st.integers(0, 1 << 30))
