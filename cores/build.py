@@ -20,6 +20,8 @@ from cores.fit import check_fit, check_weights, fits
 from cores.importer import load
 from cores.opening import add_options, open_onnx, preprocessing_of, quantization_of
 from cores.output import OutputFolder
+from cores.page.write import FILE as PAGE
+from cores.page.write import render
 from cores.pixels import samples, stored
 from cores.preprocessing import Preprocessing, attach
 from cores.quantization.agreement import measure
@@ -130,6 +132,7 @@ def build(args):
     if quantization:
         figures["quantization"] = quantization
     folder.add("report.json", json.dumps(figures, indent=2) + "\n")
+    folder.add(PAGE, render(network, figures, golden))
     plain, arrays = network.to_arrays()
     folder.add("network.npz", npz(arrays))
     manifest = {

@@ -10,7 +10,7 @@ from cores.errors import UserError
 from cores.graph import Graph
 from cores.stages import Folding, multipliers
 
-__all__ = ["Design", "open_design", "read_arrays"]
+__all__ = ["Design", "open_design", "read_arrays", "read_report"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +40,26 @@ def read_arrays(path):
             return dict(arrays)
     except zipfile.BadZipFile as error:
         raise ValueError(f"{path.name}: {error}") from error
+
+
+def read_report(folder):
+    """The content of a design's report.json, which must be possible to write anew.
+
+    Raises
+    ------
+    UserError
+        If it is damaged or write-protected.
+    """
+    path = folder / "report.json"
+    try:
+        with path.open("r+") as file:
+            report = json.load(file)
+        if report["board"] and report["stages"]:
+            return report
+        raise ValueError("it names no board")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{str(path)!r} cannot be read and completed ({error}); "
+                        "make it anew with python -m cores.build") from error
 
 
 def open_design(folder):

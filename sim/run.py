@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from cores import cli
-from cores.design import open_design, read_arrays
+from cores.design import open_design, read_arrays, read_report
 from cores.errors import UserError
+from cores.page.write import write
 from cores.pixels import on_bus, samples, stored
 from cores.report import share
 from cores.top import output_ports
@@ -57,6 +58,7 @@ def run(args):
     images, labels = open_images(args, design)
     if args.stage:
         return run_stages(args, design, images, console)
+    report = read_report(design.folder)
     count = args.frames or len(images)
     order = np.arange(count) % len(images)
     with console.status("computing the reference") as status:
@@ -87,6 +89,7 @@ def run(args):
         simulator_hz=round(hertz), reference_fps=round(reference_fps, 1),
         outputs={output.name: output.mismatches for output in received})
     show(console, design, result, args)
+    record(design, report, result, args)
     if args.json:
         args.json.write_text(json.dumps(result, indent=2) + "\n")
     if result["mismatches"]:
@@ -95,6 +98,16 @@ def run(args):
                 print(f"{output.name}: {fault}" if len(received) > 1 else fault, file=sys.stderr)
         return 1
     return 0
+
+
+def record(design, report, result, args):
+    """Put the figures of the run into report.json and its page."""
+    report["simulated"] = {
+        "images": "golden.npz" if args.images is None else args.images.name, "stalls": args.stalls,
+        **{key: result[key] for key in ("frames", "mismatches", "accuracy", "cycles_per_frame", "cycles_first_frame",
+                                        "utilisation", "mac_per_dsp_cycle")}}
+    report["origin"]["simulated"] = "simulated"
+    write(design.folder, report)
 
 
 def accuracy(output, labels, order):

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from cores import cli, graph
 from cores.emit import FilePlatform
-from cores.synth import FAMILIES, synthesise
+from cores.synthesis import FAMILIES, synthesise
 from hdl.conv import Conv
 from hdl.walk import Walk
 from sim import reference, stage_bench

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cores import graph
 from cores.emit import verilog
-from cores.synth import synthesise
+from cores.synthesis import synthesise
 from hdl.concat import Concat
 from sim import reference
 from sim.harness import Sink, Source, offers_without_ready, run

@@ -17,7 +17,7 @@ from cores.resources.predict import Resources, design_resources, stage_resources
 from cores.resources.random_stages import KINDS, random_stage
 from cores.resources.stage_amounts import lane_sum_bits, stage_terms
 from cores.stages import Engine, Folding, component
-from cores.synth import FAMILIES, Cells, synthesise
+from cores.synthesis import FAMILIES, Cells, synthesise
 from cores.top import Top
 from hdl.memory import MemorySize
 from platforms import board

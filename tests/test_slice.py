@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cores import graph
 from cores.emit import verilog
-from cores.synth import synthesise
+from cores.synthesis import synthesise
 from hdl.slice import Slice
 from sim import reference
 from sim.harness import Sink, Source, offers_without_ready, run

@@ -19,7 +19,7 @@ from cores.resources.predict import logic_terms, memory_blocks
 from cores.resources.random_stages import KINDS, PARTS, random_part, random_stage
 from cores.resources.stage_amounts import stage_terms
 from cores.stages import Engine, component
-from cores.synth import FAMILIES, Cells, synthesise
+from cores.synthesis import FAMILIES, Cells, synthesise
 from hdl.pool import Pool
 from hdl.requantize import Requantize
 

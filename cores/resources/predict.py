@@ -6,7 +6,7 @@ from cores.resources.coefficients import COEFFICIENTS
 from cores.resources.memory_blocks import Blocks, blocks
 from cores.resources.stage_amounts import stage_terms, table_amounts
 from cores.stages import dsps
-from cores.synth import FAMILIES
+from cores.synthesis import FAMILIES
 from cores.top import FORK_DEPTH, STATUS_DEPTH
 from hdl.memory import total
 from hdl.stream import Fork
