@@ -6,7 +6,6 @@ import json
 import shlex
 import sys
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +14,13 @@ from cores import bundled, cli
 from cores.constant_channels import without_constant_channels
 from cores.emit import ROM_MODULE, FilePlatform, verilog
 from cores.errors import UserError
-from cores.explore import PROFILED, explore
 from cores.fit import check_fit, check_weights, fits
-from cores.importer import load
-from cores.opening import add_options, open_onnx, preprocessing_of, quantization_of
-from cores.output import OutputFolder
+from cores.folding.explore import explore
+from cores.opening import add_options, open_images, opened, preprocessing_of, quantization_of
+from cores.output import OutputFolder, own_version
 from cores.page.write import FILE as PAGE
 from cores.page.write import render
 from cores.pixels import samples, stored
-from cores.preprocessing import Preprocessing, attach
 from cores.quantization.agreement import measure
 from cores.quantization.quality import advice, enough, quality, summary
 from cores.report import report, table
@@ -165,43 +162,6 @@ def build(args):
                   highlight=False, soft_wrap=True)
 
 
-def open_model(model, calibration=None, preprocessing=None):
-    """The integer graph of a bundled name or an ONNX file, notes for the host, the preprocessing."""
-    return opened(model, calibration, preprocessing)[:3]
-
-
-def opened(model, calibration=None, preprocessing=None, **quantization):
-    """The same, and the quantized and the float model: None if the file has none."""
-    path = bundled.MODEL if model == bundled.NAME else existing(model)
-    quantized, original = open_onnx(path, calibration, preprocessing, **quantization)
-    network, notes = load(quantized, name=path.stem)
-    if preprocessing is None and original is not None:
-        preprocessing = Preprocessing()     # as it was quantized
-    if preprocessing is not None:
-        network = attach(network, preprocessing)
-    return network, notes, preprocessing, quantized, original
-
-
-def existing(model):
-    path = Path(model)
-    if not path.exists():
-        raise UserError(f"Model {model!r} is neither a file nor the bundled network {bundled.NAME!r}")
-    return path
-
-
-def open_images(args, network):
-    """Pictures of the network's input size, and their labels or None."""
-    source = network.tensors[network.input]
-    if args.images or args.calib:
-        images, labels, _ = pictures.load(args.images or args.calib, *source.shape)
-        return images, labels
-    if args.model == bundled.NAME:
-        data = bundled.load_images()
-        return data["images"], data["labels"]
-    rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (PROFILED, *source.shape), np.uint8), None
-
-
 def budget_of(args, target, clock):
     """What :func:`allocate` is given."""
     if args.fps is not None:
@@ -218,13 +178,6 @@ def npz(arrays):
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
-
-
-def own_version():
-    try:
-        return version("skipstone")
-    except PackageNotFoundError:
-        return "source tree"
 
 
 if __name__ == "__main__":

@@ -2,19 +2,24 @@
 import argparse
 from pathlib import Path
 
-from cores import cli
+import numpy as np
+
+from cores import bundled, cli
 from cores.errors import UserError
+from cores.importer import load
 from cores.importer.reader import check_format, graph_input, is_quantized, read
-from cores.preprocessing import Preprocessing
+from cores.preprocessing import Preprocessing, attach
 from cores.quantization.prepare import prepare
 from cores.quantization.quantize import METHODS, quantize
 from sim import pictures
 
-__all__ = ["add_options", "input_shape", "open_onnx", "preprocessing_of", "quantization_of"]
+__all__ = ["add_options", "add_source", "input_shape", "open_images", "open_model", "open_onnx",
+           "open_source", "opened", "preprocessing_of", "quantization_of"]
 
 # Attributes of parsed arguments, by the keywords of cores.quantization.quantize.quantize.
 _QUANTIZATION = {"bits": "bits", "method": "calib_method", "equalised": "equalise",
                  "bits16": "bits16"}
+NOISE = 16              # random pictures, where none are given
 
 
 def add_options(add):
@@ -35,6 +40,30 @@ def add_options(add):
         "to similar ranges before, by scaling weights; see docs/quantization.md")
     add("--bits16", type=_layers, metavar="N|NAME,NAME", help="give 16 bits to the N activations "
         "that quantization to 8 hurts most, or to the layers named")
+
+
+def add_source(add):
+    """Declare a network and pictures to look at it by, for :func:`open_source`."""
+    add("model", metavar="MODEL", help=f"ONNX file, float or quantized, or {bundled.NAME!r}")
+    add("--images", type=Path, metavar="PICTURES",
+        help="folder of pictures, or .npz (default: the bundled network's)")
+    add("--calib", type=Path, metavar="PICTURES",
+        help="others to quantize a float network by (default: those of --images)")
+    add_options(add)
+
+
+def open_source(args):
+    """The integer graph and the pictures that the options say.
+
+    Raises
+    ------
+    UserError
+        If there are no pictures.
+    """
+    if args.images is None and args.calib is None and args.model != bundled.NAME:
+        raise UserError("Pictures are needed, to see where the zeros are; give them with --images")
+    network, *_ = opened(args.model, args.calib or args.images, preprocessing_of(args), **quantization_of(args))
+    return network, open_images(args, network)[0]
 
 
 def _layers(text):
@@ -107,3 +136,40 @@ def open_onnx(path, calibration, preprocessing, **quantization):
     original = prepare(path)
     images, _, _ = pictures.load(calibration, *input_shape(original))
     return quantize(original, images, preprocessing or Preprocessing(), **quantization), original
+
+
+def open_model(model, calibration=None, preprocessing=None):
+    """The integer graph of a bundled name or an ONNX file, notes for the host, the preprocessing."""
+    return opened(model, calibration, preprocessing)[:3]
+
+
+def opened(model, calibration=None, preprocessing=None, **quantization):
+    """The same, and the quantized and the float model: None if the file has none."""
+    path = bundled.MODEL if model == bundled.NAME else existing(model)
+    quantized, original = open_onnx(path, calibration, preprocessing, **quantization)
+    network, notes = load(quantized, name=path.stem)
+    if preprocessing is None and original is not None:
+        preprocessing = Preprocessing()     # as it was quantized
+    if preprocessing is not None:
+        network = attach(network, preprocessing)
+    return network, notes, preprocessing, quantized, original
+
+
+def existing(model):
+    path = Path(model)
+    if not path.exists():
+        raise UserError(f"Model {model!r} is neither a file nor the bundled network {bundled.NAME!r}")
+    return path
+
+
+def open_images(args, network):
+    """Pictures of the network's input size, and their labels or None."""
+    source = network.tensors[network.input]
+    if args.images or args.calib:
+        images, labels, _ = pictures.load(args.images or args.calib, *source.shape)
+        return images, labels
+    if args.model == bundled.NAME:
+        data = bundled.load_images()
+        return data["images"], data["labels"]
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (NOISE, *source.shape), np.uint8), None

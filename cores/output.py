@@ -4,11 +4,12 @@ import json
 import os
 import shutil
 import tempfile
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from cores.errors import UserError
 
-__all__ = ["OutputFolder"]
+__all__ = ["OutputFolder", "own_version"]
 
 MANIFEST = "build.json"
 
@@ -16,21 +17,23 @@ MANIFEST = "build.json"
 class OutputFolder:
     """Files are written beside the folder first, and moved into it when all are complete.
 
-    Files that an earlier build listed in its manifest are removed, no others.
+    Files that an earlier run listed in its manifest are removed, no others.
 
     Parameters
     ----------
     path : Path
         Made when the files are saved, if missing.
+    manifest : str
+        Name of a JSON file to add, an object with "skipstone" and a list of "files".
 
     Raises
     ------
     UserError
-        If it cannot be written, or holds a manifest that is not of a build.
+        If it cannot be written, or holds a manifest that is not of such a run.
     """
 
-    def __init__(self, path):
-        self.path = Path(path)
+    def __init__(self, path, manifest=MANIFEST):
+        self.path, self.manifest = Path(path), manifest
         self.written = {}
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"Output {str(self.path)!r} is a file; name a folder with --out")
@@ -57,8 +60,8 @@ class OutputFolder:
             for name in self.written:
                 (self.path / name).parent.mkdir(parents=True, exist_ok=True)
             # The manifest goes last: with it the folder is complete.
-            (self.path / MANIFEST).unlink(missing_ok=True)
-            for name in sorted(self.written, key=lambda name: name == MANIFEST):
+            (self.path / self.manifest).unlink(missing_ok=True)
+            for name in sorted(self.written, key=lambda name: name == self.manifest):
                 os.replace(folder / name, self.path / name)
             for name in self._old - set(self.written):
                 (self.path / name).unlink(missing_ok=True)
@@ -68,8 +71,8 @@ class OutputFolder:
         return next(path for path in (self.path, *self.path.absolute().parents) if path.is_dir())
 
     def _earlier_files(self):
-        """Files of an earlier build."""
-        manifest = self.path / MANIFEST
+        """Files of an earlier run."""
+        manifest = self.path / self.manifest
         if not manifest.exists():
             return set()
         try:
@@ -81,8 +84,8 @@ class OutputFolder:
                 return files
         except (OSError, ValueError, KeyError, TypeError):
             pass
-        raise UserError(f"Output folder {str(self.path)!r} holds a {MANIFEST} that is not of a build; "
-                        "name another with --out")
+        raise UserError(f"Output folder {str(self.path)!r} holds a {self.manifest} that is not of a "
+                        f"{Path(self.manifest).stem}; name another with --out")
 
     @contextlib.contextmanager
     def _errors(self):
@@ -91,3 +94,11 @@ class OutputFolder:
         except OSError as error:
             raise UserError(f"Output folder {str(self.path)!r} cannot be written "
                             f"({error.strerror}); name another with --out") from error
+
+
+def own_version():
+    """Version of the installed package."""
+    try:
+        return version("skipstone")
+    except PackageNotFoundError:
+        return "source tree"

@@ -13,8 +13,8 @@ from cores.emit import FilePlatform
 from cores.errors import UserError
 from cores.folding.allocate import Design as Layout
 from cores.folding.allocate import fold
+from cores.folding.profile import Profile
 from cores.pixels import stored
-from cores.profile import Profile
 from cores.stages import Engine, Folding
 from sim import reference, stage_bench
 from sim.received import difference

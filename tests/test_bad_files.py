@@ -6,7 +6,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from cores import build, check
+from cores import build, check, opening
 from test_importer import Model
 
 FLOAT = TensorProto.FLOAT
@@ -335,7 +335,7 @@ def test_external_data(refused, tmp_path):
 def test_dynamic_batch_is_made_one(tmp_path, capsys):
     onnx.save(plain(("N", 3, 8, 8)).proto(), tmp_path / "net.onnx")
     np.savez(tmp_path / "pictures.npz", images=np.zeros((2, 8, 8, 3), np.uint8) + 99)
-    network, _, _ = build.open_model(tmp_path / "net.onnx", tmp_path / "pictures.npz")
+    network, _, _ = opening.open_model(tmp_path / "net.onnx", tmp_path / "pictures.npz")
     assert network.tensors[network.input].shape == (8, 8, 3)
 
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 import networks
 from cores.folding.channel_order import balanced, order_classes, reorder
+from cores.folding.profile import Profile
 from cores.graph import Concat, Conv, Graph, Requantization, Slice, Table, Tensor
-from cores.profile import Profile
 from cores.stages import Folding
 from cores.validate import validate
 from sim import reference

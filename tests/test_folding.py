@@ -12,9 +12,9 @@ from cores.branches import tied
 from cores.errors import UserError
 from cores.folding.allocate import _Chooser, allocate, cycles_per_frame
 from cores.folding.options import Options
+from cores.folding.profile import Profile
 from cores.folding.solver import Option, cheapest
 from cores.graph import Conv
-from cores.profile import Profile
 from cores.resources.predict import stage_resources
 from cores.stages import Engine, Folding, component, dsps, has_engine
 

@@ -8,8 +8,8 @@ from amaranth.back import rtlil
 
 from cores.emit import FilePlatform
 from cores.folding.allocate import allocate, fold
+from cores.folding.profile import Profile
 from cores.pixels import stored
-from cores.profile import Profile
 from cores.resources.random_stages import KINDS, PARTS, random_part, random_stage
 from cores.stages import Engine, component
 from cores.top import Top

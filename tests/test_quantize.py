@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from cores import build, check
+from cores import build, check, opening
 from cores.errors import UserError
 from cores.graph import Add, Graph, Tensor
 from cores.importer import load
@@ -202,14 +202,14 @@ def test_build_and_check(tmp_path, capsys):
     assert check.main([str(path), "--images", str(tmp_path / "pictures.npz"), *options]) == 0
     text = capsys.readouterr().out
     assert "top-1 agreement" in text and "depthwise" in text and "right by the labels" in text
-    network, notes, preprocessing = build.open_model(
+    network, notes, preprocessing = opening.open_model(
         path, tmp_path / "pictures.npz", PREPROCESSING)
     assert network.input_table is not None and preprocessing == PREPROCESSING and len(notes) == 1
-    assert build.open_model(path, tmp_path / "pictures.npz")[2] == Preprocessing()
+    assert opening.open_model(path, tmp_path / "pictures.npz")[2] == Preprocessing()
     quantized = tmp_path / "quantized.onnx"
     onnx.save(quantize(path, pixels(), PREPROCESSING), quantized)
-    assert build.open_model(quantized)[0].input_table is None
-    table = build.open_model(quantized, None, PREPROCESSING)[0].input_table
+    assert opening.open_model(quantized)[0].input_table is None
+    table = opening.open_model(quantized, None, PREPROCESSING)[0].input_table
     assert (table == network.input_table).all()
     assert check.main([str(quantized), "--images", str(tmp_path / "pictures.npz")]) == 0
     assert "dB to onnxruntime" in capsys.readouterr().out

@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 
 from cores.constant_channels import without_constant_channels
 from cores.folding.allocate import allocate
+from cores.folding.profile import Profile
 from cores.importer import load
 from cores.pixels import stored
 from cores.preprocessing import Preprocessing, attach
-from cores.profile import Profile
 from cores.quantization.agreement import compare
 from cores.quantization.quantize import quantize
 from cores.stages import Engine

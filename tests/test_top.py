@@ -6,8 +6,8 @@ import pytest
 
 import networks
 from cores.folding.allocate import Design, fold
+from cores.folding.profile import Profile
 from cores.pixels import sample_bits, samples, stored
-from cores.profile import Profile
 from cores.stages import Engine, Folding
 from cores.top import Top, output_ports
 from sim import axi, harness, reference

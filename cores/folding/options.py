@@ -3,8 +3,8 @@ from itertools import product
 
 import numpy as np
 
+from cores.folding.profile import WINDOWS
 from cores.graph import Add, Pool
-from cores.profile import WINDOWS
 from cores.stages import Folding, dsps, has_engine, is_depthwise, multipliers
 
 __all__ = ["MAX_WAYS", "Options"]

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from cores.fit import ROUTABLE
 from cores.folding.allocate import Design, allocate, cycles_per_frame, fold
 from cores.folding.channel_order import balanced, reorder
+from cores.folding.profile import Profile
 from cores.graph import Graph
 from cores.pixels import stored
-from cores.profile import Profile
 from cores.resources.predict import design_resources
 from cores.top import Top
 

@@ -1,0 +1,207 @@
+"""What the pictures look like inside the network: non-zeros under each window of each lane."""
+import copy
+
+import numpy as np
+
+from cores.folding.lane_slack import slowdown
+from cores.graph import Add, Concat, Table
+from cores.stages import has_engine, is_windowed, walk_of
+from sim import reference
+
+__all__ = ["WINDOWS", "Profile"]
+
+WINDOWS = (4, 16)       # by which lanes may run apart: the stages' usual, and the most
+
+
+class Profile:
+    """Counts of non-zeros in every tensor, over some frames.
+
+    Parameters
+    ----------
+    network : Graph
+    frames : array of int (N, height, width, channels)
+        Stored values of the input.
+    keep_zeros : bool
+        Count every value: what the dense engine meets.
+    """
+
+    def __init__(self, network, frames, *, keep_zeros=False):
+        self.network, self.frames = network, len(frames)
+        values = reference.run(network, frames)
+        self._masks = {name: np.full(v.shape, True) if keep_zeros else v != 0
+                       for name, v in values.items()}
+        self._zeros = {name: 1 - np.count_nonzero(v) / v.size for name, v in values.items()}
+        counted, total = reference.nonzero_macs(network, values)
+        self.nonzero_macs = {name: n / total for name, n in counted.items()}
+        self._loads, self._curves, self._beats = {}, {}, {}
+
+    def reordered(self, network, orders):
+        """The same of ``network``, which is this one's with its channels in other ``orders``."""
+        result = copy.copy(self)
+        result.network = network
+        result._masks = {name: mask[..., orders[name]] if name in orders else mask
+                         for name, mask in self._masks.items()}
+        result._loads, result._curves, result._beats = {}, {}, {}
+        return result
+
+    def nonzeros(self, tensor):
+        """How often each value of a tensor is not zero, over all frames: (height, width, channels)."""
+        return self._masks[tensor].sum(0, dtype=np.int64)
+
+    def mask(self, tensor):
+        """Which values of a tensor are not zero: array of bool (frames, height, width, channels)."""
+        return self._masks[tensor]
+
+    def work(self, node):
+        """Non-zeros that each output pixel of a node reads: under its window, or in either operand of an addition.
+
+        Returns
+        -------
+        array of int (frames, height, width)
+            Of the input's pixels where a node has no window.
+        """
+        if is_windowed(node):
+            counts = self._masks[node.input].sum(-1, dtype=np.int32)[..., None]
+            return _under_windows(counts, walk_of(node, self.network.tensors[node.input]), 0, 1)[..., 0]
+        masks = [self._masks[name] for name in node.inputs]
+        if isinstance(node, Add):
+            masks = [np.logical_or(*masks)]
+        return sum(mask.sum(-1, dtype=np.int32) for mask in masks)
+
+    def zero_fraction(self, tensor):
+        """Share of zeros in a tensor."""
+        return self._zeros[tensor]
+
+    def beats(self, tensor, ways):
+        """Beats per frame of a tensor's busiest way; its closing beats are always sent."""
+        if (tensor, ways) not in self._beats:
+            mask = self._masks[tensor]
+            per_way = [np.count_nonzero(mask[..., w::ways]) + np.count_nonzero(~mask[..., w::ways][..., -1])
+                       for w in range(ways)]
+            self._beats[tensor, ways] = max(per_way) / self.frames
+        return self._beats[tensor, ways]
+
+    def loads(self, node, lanes, row_lanes):
+        """How many windows have how many products (lookups where there are more) in a pass.
+
+        Returns
+        -------
+        (passes, products) : arrays of int (lanes * row_lanes, products) and (lanes * row_lanes)
+            Passes of each group over a window, of all frames, by their number of products; and all
+            products of these passes.
+        """
+        return self._counted(node, lanes, row_lanes)[:2]
+
+    def _counted(self, node, lanes, row_lanes):
+        """:meth:`loads`, and how much longer lanes take that run so many windows apart: {windows: factor}."""
+        key = node.name, lanes, row_lanes
+        if key not in self._loads:
+            walk = walk_of(node, self.network.tensors[node.input])
+            groups = node.groups if has_engine(node) else 1
+            counts = _dealt(self._masks[node.input], groups, lanes)
+            rows = [_in_lanes(_under_windows(counts, walk, row, row_lanes), walk, row, row_lanes)
+                    for row in range(row_lanes)]
+            loads = [row[lane::lanes].ravel() for row in rows for lane in range(lanes)]
+            most = max(load.max() for load in loads) + 1
+            passes = np.stack([np.bincount(load, minlength=most) for load in loads])
+            # Of a stage without an engine, the ways of a stream are not coupled, but each one's row lanes.
+            together = [loads] if has_engine(node) else [loads[lane::lanes] for lane in range(lanes)]
+            factors = {windows: max(slowdown(np.stack(each), windows) for each in together)
+                       for windows in WINDOWS} if len(loads) > 1 else dict.fromkeys(WINDOWS, 1.0)
+            self._loads[key] = passes, passes @ np.arange(most), factors
+        return self._loads[key]
+
+    def busiest(self, node, lanes, row_lanes, floors, windows=WINDOWS[0]):
+        """Cycles per frame of the lane with the most work, if a pass over a window takes at least ``floors``.
+
+        More where they wait for each other, as they may be ``windows`` output pixels apart only.
+
+        Parameters
+        ----------
+        floors : array of int
+            Any number of them.
+
+        Returns
+        -------
+        array of float
+        """
+        key = node.name, lanes, row_lanes
+        if key not in self._curves:
+            loads, products, factors = self._counted(node, lanes, row_lanes)
+            # What is added to passes below a floor f: f - n for each of n products, in all the
+            # double sum of their numbers below f.
+            below = np.cumsum(loads, axis=1)
+            added = np.cumsum(below, axis=1) - below
+            curve = products[:, None] + added
+            self._curves[key] = curve, below[:, -1], {
+                apart: factor * curve[:, 1].max() for apart, factor in factors.items()}
+        curve, passes, uneven = self._curves[key]
+        within = np.minimum(floors, curve.shape[1] - 1)
+        beyond = np.subtract(floors, within)
+        return np.maximum((curve[:, within] + np.multiply.outer(passes, beyond)).max(0), uneven[windows]) / self.frames
+
+    def cycles(self, node, folding):
+        """Cycles per frame that a stage is busy with its own work (modelled).
+
+        A convolution's pass over a window costs a lane the largest of its products, its lookups and
+        the drain; lanes run apart, so that the busiest one counts over the frame. The window of a pool or
+        of a depthwise convolution costs its non-zeros, or a drain of its channels; a pixel of an
+        addition the channels found in either operand; what only moves values, its beats.
+        """
+        if has_engine(node):
+            passes = -(-(len(node.weights) // node.groups) // folding.pes)
+            floor = -(-folding.pes // folding.out_ways) * folding.requantize_cycles
+            return passes * float(self.busiest(node, folding.lanes, folding.row_lanes, floor, folding.windows))
+        if isinstance(node, Add):
+            return self._merged(node, folding.ways)
+        target = self.network.tensors[node.output]
+        per_way = -(-target.channels // folding.ways)
+        if is_windowed(node):
+            return float(self.busiest(node, folding.ways, folding.row_lanes,
+                                      per_way * folding.requantize_cycles, folding.windows))
+        if isinstance(node, Table) and node.values[:, -node.low].any():
+            return target.height * target.width * per_way
+        taken = [self.beats(name, folding.ways) for name in node.inputs]
+        made = self.beats(node.output, folding.ways)
+        return max(made, sum(taken) if isinstance(node, Concat) else taken[0])
+
+    def _merged(self, node, ways):
+        """Channels per frame that the busiest way of an addition finds in either operand."""
+        either = np.logical_or(*(self._masks[name] for name in node.inputs))
+        either[..., -ways:] = True
+        return max(np.count_nonzero(either[..., w::ways]) for w in range(ways)) / self.frames
+
+
+def _dealt(mask, groups, lanes):
+    """Non-zeros of each pixel in each lane of each group: (N, H, W, groups * lanes)."""
+    mask = mask.reshape(*mask.shape[:3], groups, -1)
+    if lanes == 1:
+        return mask.sum(-1, dtype=np.int32)
+    counts = np.zeros((*mask.shape[:4], lanes), np.int32)
+    for start in range(0, mask.shape[4], lanes):        # a slice at a time: strides are slow
+        part = mask[..., start:start + lanes]
+        counts[..., :part.shape[4]] += part
+    return counts.reshape(*mask.shape[:3], -1)
+
+
+def _under_windows(counts, walk, row, rows):
+    """Sum ``counts`` (N, H, W, lanes) under each window: (N, output height, output width, lanes)."""
+    y, x = walk.axes(row, rows)
+    total = np.zeros((len(counts), walk.out_height, walk.out_width, counts.shape[-1]), np.int32)
+    for j in range(y.taps):
+        oy = [o for o in range(y.outputs) if 0 <= y.coordinate(o, j) < y.size]
+        for k in range(x.taps):
+            ox = [o for o in range(x.outputs) if 0 <= x.coordinate(o, k) < x.size]
+            if oy and ox:
+                iy, ix = [y.coordinate(o, j) for o in oy], [x.coordinate(o, k) for o in ox]
+                total[:, oy[0]:oy[-1] + 1, ox[0]:ox[-1] + 1] += counts[
+                    :, iy[0]:iy[-1] + 1:walk.stride[0], ix[0]:ix[-1] + 1:walk.stride[1]]
+    return total
+
+
+def _in_lanes(total, walk, row, rows):
+    """Cycles of each lane (lanes, windows): non-zeros under each window, at least its number of taps inside."""
+    y, x = walk.axes(row, rows)
+    taps = np.outer([n for _, n in y.inside], [n for _, n in x.inside])
+    total = np.maximum(total, np.maximum(taps, 1)[None, :, :, None])
+    return total.transpose(3, 0, 1, 2).reshape(total.shape[-1], -1)

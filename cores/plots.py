@@ -1,0 +1,60 @@
+"""Pictures of results, as PNG files: the same bytes for the same numbers."""
+import io
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from cores import cli
+
+__all__ = ["png", "sparsity"]
+
+INK, FAINT, ACCENT, MAP = "#333333", "#c8d4e3", "#1f6fb4", "cividis"
+
+
+def png(figure):
+    """A figure as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def sparsity(title, traces):
+    """Non-zeros of every stage: by output pixel, by place in the frame, by channel.
+
+    Parameters
+    ----------
+    title : str
+    traces : list of cores.traces.Trace
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    places = np.arange(len(traces))
+    figure = Figure(figsize=(max(8, 3 + 0.24 * len(traces)), 11), layout="constrained")
+    pixel, frame, channel = figure.subplots(3, sharex=True)
+    figure.suptitle(f"{title}: non-zeros that each stage reads", color=INK)
+
+    least, low, middle, high, most = np.array([trace.quantiles / trace.dense for trace in traces]).T
+    pixel.bar(places, most - least, bottom=least, width=0.7, color=FAINT, label="all output pixels")
+    pixel.bar(places, high - low, bottom=low, width=0.7, color=ACCENT, label="5 % to 95 %")
+    pixel.plot(places, middle, "_", color="white", markersize=9, markeredgewidth=2)
+    pixel.set(ylim=(0, 1), ylabel="of an output pixel's products,\nshare not zero (white: median)")
+    pixel.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
+
+    rows = np.array([_resampled(trace.rows, 64) for trace in traces]).T
+    image = frame.imshow(rows, aspect="auto", cmap=MAP, vmin=0.5, vmax=1.5, extent=(-0.5, len(traces) - 0.5, 1, 0))
+    frame.set_ylabel("row of the frame\n(0 top, 1 bottom)")
+    figure.colorbar(image, ax=frame, label="non-zeros, over the mean row's", pad=0.01)
+
+    channels = np.array([_resampled(np.sort(trace.channels)[::-1], 64) for trace in traces]).T
+    image = channel.imshow(channels, aspect="auto", cmap=MAP, vmin=0, vmax=1, extent=(-0.5, len(traces) - 0.5, 1, 0))
+    channel.set_ylabel("input channels,\ndensest first")
+    figure.colorbar(image, ax=channel, label="share of values not zero", pad=0.01)
+    channel.set_xticks(places, [cli.short(trace.name, 22) for trace in traces], rotation=90, fontsize=7)
+    return figure
+
+
+def _resampled(values, count):
+    """``values`` at ``count`` places, each the nearest of them."""
+    return values[np.arange(count) * len(values) // count]
