@@ -13,8 +13,8 @@ from cores.quantization.prepare import prepare
 from cores.quantization.quantize import METHODS, quantize
 from sim import pictures
 
-__all__ = ["add_options", "add_source", "input_shape", "open_images", "open_model", "open_onnx",
-           "open_source", "opened", "preprocessing_of", "quantization_of"]
+__all__ = ["add_options", "add_preprocessing", "add_source", "input_shape", "open_images", "open_model",
+           "open_onnx", "open_source", "opened", "preprocessing_of", "quantization_of"]
 
 # Attributes of parsed arguments, by the keywords of cores.quantization.quantize.quantize.
 _QUANTIZATION = {"bits": "bits", "method": "calib_method", "equalised": "equalise",
@@ -22,8 +22,8 @@ _QUANTIZATION = {"bits": "bits", "method": "calib_method", "equalised": "equalis
 NOISE = 16              # random pictures, where none are given
 
 
-def add_options(add):
-    """Declare how pixels and float networks are treated; ``add`` is a parser's add_argument."""
+def add_preprocessing(add):
+    """Declare how pixels are treated; ``add`` is a parser's add_argument."""
     add("--mean", type=_numbers, metavar="R,G,B",
         help="what is subtracted from the pixels, 0 to 255, of each channel (or one number for "
              "all), in the order red, green, blue whatever --order is (default 0)")
@@ -31,6 +31,11 @@ def add_options(add):
         help="what they are multiplied by after that; 1/255 is understood (default 1)")
     add("--order", choices=("rgb", "bgr"), help="order of the channels that the network was "
         "trained on (default rgb)")
+
+
+def add_options(add):
+    """Declare how pixels and float networks are treated; ``add`` is a parser's add_argument."""
+    add_preprocessing(add)
     add("--bits", type=int, choices=(8, 16), help="width of the activations that a float network "
         "is quantized to; 16 take one DSP block for each multiplier (default 8)")
     add("--calib-method", choices=METHODS, help="how ranges of activations follow from the "

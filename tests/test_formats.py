@@ -1,14 +1,11 @@
 """Quantized files of other forms than QDQ, and float files of every opset."""
-import os
 import re
-from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper
+from onnx import helper
 
-from cores import check
 from cores.errors import UserError
 from cores.importer import load
 from cores.importer.expand import EXPANSIONS, expand
@@ -18,11 +15,9 @@ from cores.preprocessing import Preprocessing
 from cores.quantization.agreement import compare
 from cores.quantization.prepare import prepare
 from cores.quantization.quantize import quantize
-from sim import pictures
 from test_importer import Model, session
+from user_files import quantized_by_onnxruntime
 
-FOLDER = Path(os.environ.get("SKIPSTONE_MODELS") or
-              Path(__file__).parents[2] / "shared" / "models")
 PLAIN = Preprocessing(scale=(1 / 255,))
 MIDDLE = np.uint8(128)
 
@@ -228,25 +223,6 @@ def test_refuses_integers(make, message):
     assert re.fullmatch(message, str(caught.value)), str(caught.value)
 
 
-def by_operators(model, images, preprocessing, tmp_path):
-    """A float network as onnxruntime's quantizer makes it of QLinear operators."""
-    from onnxruntime import quantization as ort
-
-    class Reader(ort.CalibrationDataReader):
-        left = list(images)
-
-        def get_next(self):
-            name = model.graph.input[0].name
-            return {name: preprocessing.apply(self.left.pop()[None])} if self.left else None
-
-    onnx.save(model, tmp_path / "float.onnx")
-    ort.quantize_static(
-        tmp_path / "float.onnx", tmp_path / "qlinear.onnx", Reader(),
-        quant_format=ort.QuantFormat.QOperator, per_channel=True,
-        activation_type=ort.QuantType.QUInt8, weight_type=ort.QuantType.QInt8)
-    return onnx.load(tmp_path / "qlinear.onnx")
-
-
 def varied():
     """A float network of what onnxruntime's quantizer has QLinear operators for."""
     rng, model = np.random.default_rng(8), Model(shape=(1, 3, 12, 10), opset=17)
@@ -260,8 +236,8 @@ def varied():
     return model.proto()
 
 
-def test_qlinear_by_onnxruntime(tmp_path):
-    model = by_operators(varied(), pixels(), PLAIN, tmp_path)
+def test_qlinear_by_onnxruntime():
+    model = quantized_by_onnxruntime(varied(), pixels(), PLAIN, "qlinear")
     kinds = {node.op_type for node in model.graph.node}
     assert {"QLinearConv", "QLinearAdd", "QLinearConcat", "QLinearSigmoid", "QLinearLeakyRelu",
             "QLinearAveragePool", "QGemm"} <= kinds
@@ -435,68 +411,6 @@ def test_refuses_qonnx(make, message):
     with pytest.raises(UserError) as caught:
         load(model)
     assert re.fullmatch(message, str(caught.value)), str(caught.value)
-
-
-def as_qonnx(model):
-    """A QDQ model in QONNX's form, its constants as real values."""
-    arrays = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-    result, integers, made = [], {}, {}
-    for node in model.graph.node:
-        if node.op_type == "QuantizeLinear":
-            integers[node.output[0]] = node.input[0]
-        elif node.op_type != "DequantizeLinear":
-            result.append(node)
-        else:
-            source, scale, zero = node.input
-            values, dtype = arrays.get(source), arrays[zero].dtype
-            bits, offset = np.iinfo(dtype).bits, arrays[zero].astype(np.float32)
-            scales, rank = arrays[scale], 0 if values is None else values.ndim
-            if scales.size > 1:
-                scales, offset = (a.reshape(-1, *[1] * (rank - 1)) for a in (scales, offset))
-            name = source
-            if values is not None:
-                name = f"{source}_reals"
-                made[name] = ((values - offset) * scales).astype(np.float32)
-            inputs = [f"{node.output[0]}_{what}" for what in ("scale", "zero", "bits")]
-            made.update(zip(inputs, (scales, offset, np.float32(bits))))
-            result.append(helper.make_node(
-                "Quant", [integers.get(name, name), *inputs], node.output, node.name,
-                domain="qonnx.custom_op.general", rounding_mode="ROUND", narrow=0,
-                signed=int(dtype.kind == "i")))
-    converted = onnx.ModelProto()
-    converted.CopyFrom(model)
-    for field, values in ((converted.graph.node, result), (converted.graph.initializer, [
-            numpy_helper.from_array(np.asarray(a), n) for n, a in {**arrays, **made}.items()])):
-        del field[:]
-        field.extend(values)
-    converted.opset_import.append(helper.make_opsetid("qonnx.custom_op.general", 1))
-    return converted
-
-
-# A real network, in all forms.
-
-@pytest.fixture(scope="module")
-def resnet8():
-    path = FOLDER / "resnet8_mlperf" / "resnet8_mlperf.onnx"
-    if not path.exists():
-        pytest.skip("resnet8_mlperf.onnx is not there; say where with SKIPSTONE_MODELS")
-    images = pictures.load(FOLDER / "cifar10.npz", 32, 32, 3)[0][:32]
-    return prepare(path), images
-
-
-@pytest.mark.parametrize("form", ["QDQ", "QLinear", "QONNX"])
-def test_resnet8(form, resnet8, tmp_path, capsys):
-    original, images = resnet8
-    qdq = quantize(original, images, Preprocessing())
-    model = {"QDQ": lambda: qdq, "QONNX": lambda: as_qonnx(qdq),
-             "QLinear": lambda: by_operators(original, images, Preprocessing(), tmp_path)}[form]()
-    network = agrees(model, images, Preprocessing())
-    assert len(network.nodes) == 14
-    onnx.save(model, tmp_path / "net.onnx")
-    np.savez(tmp_path / "pictures.npz", images=images[:4])
-    assert check.main([str(tmp_path / "net.onnx"), "--scale", "1", "--images",
-                       str(tmp_path / "pictures.npz")]) == 0
-    assert "dB to onnxruntime" in capsys.readouterr().out
 
 
 # Float networks of every opset.

@@ -1,7 +1,5 @@
 """Float networks: cleaned up, quantized, imported, and compared with onnxruntime."""
-import os
 import re
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -19,12 +17,9 @@ from cores.preprocessing import Preprocessing, attach
 from cores.quantization.agreement import compare
 from cores.quantization.prepare import prepare
 from cores.quantization.quantize import quantize
-from sim import pictures, reference
+from real_networks import real_network
+from sim import reference
 from test_importer import Model, session
-
-FOLDER = Path(os.environ.get("SKIPSTONE_MODELS") or
-              Path(__file__).parents[2] / "shared" / "models")
-IMAGENET = Preprocessing((123.675, 116.28, 103.53), (1 / 58.395, 1 / 57.12, 1 / 57.375))
 
 
 def weights(rng, *shape):
@@ -288,24 +283,14 @@ def test_quantize_and_attach_refuse(tmp_path):
         Preprocessing(order="grb")
 
 
-@pytest.mark.parametrize("name, nodes, preprocessing, agreement", [
-    ("resnet8_mlperf", 14, Preprocessing(), 0.9),
-    ("mbv1_025_vww96", 29, Preprocessing(scale=(1 / 255,)), 0.9),
-    ("resnet18_trunk", 23, IMAGENET, None), ("mobilenetv2_imagenet", 63, IMAGENET, None),
+@pytest.mark.parametrize("name, nodes, agreement", [
+    ("resnet8_mlperf", 14, 0.9), ("mbv1_025_vww96", 29, 0.9), ("squeezenet_v10_dc", 38, None),
+    ("resnet18_trunk", 23, None), ("mobilenetv2_imagenet", 63, None),
 ])
-def test_real_networks(name, nodes, preprocessing, agreement, tmp_path):
-    path = FOLDER / name / f"{name}.onnx"
-    if not path.exists():
-        pytest.skip(f"{name}.onnx is not there; say where with SKIPSTONE_MODELS")
+def test_real_networks(name, nodes, agreement):
+    # A network of few products is quick enough for more pictures.
+    path, preprocessing, images = real_network(name, 3 if agreement is None else 50)
     original = prepare(path)
-    side = original.graph.input[0].type.tensor_type.shape.dim[2].dim_value
-    if side == 32:
-        images = pictures.load(FOLDER / "cifar10.npz", 32, 32, 3)[0][:50]
-    else:
-        with np.load(FOLDER / "photos.npz") as file:
-            edge = (256 - side) // 2
-            # A network of few products is quick enough for all of them.
-            images = file["images"][:3 if side > 96 else None, edge:edge + side, edge:edge + side]
     network, found = compare(quantize(original, images, preprocessing), original, images,
                              preprocessing)
     assert len(network.nodes) == nodes
