@@ -336,6 +336,15 @@ def test_qonnx_of_a_matrix_that_is_transposed():
     assert network.nodes[1].weights.shape == (5, 10, 8, 8)
 
 
+@pytest.mark.parametrize("bits", [8, 5])
+def test_qonnx_of_a_tensor_that_has_other_integers(bits):
+    """What is concatenated has a scale already: its Quant is a table behind it."""
+    model = conv(Trained().quant(0.01)).quant(0.05, bits)
+    model.node("Concat", model.at, axis=1).quant(0.07, bits)
+    network = agrees(conv(model, 4, 16, source=0.07).quant(0.15, bits).proto(), pixels())
+    assert [node.op for node in network.nodes] == ["conv", "concat", "table", "conv"]
+
+
 def test_quant_of_weights_is_qonnx():
     """Against the QONNX package itself."""
     reference = pytest.importorskip("qonnx.custom_op.general.quant").quant

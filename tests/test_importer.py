@@ -671,8 +671,8 @@ REFUSALS = [
      "ReduceMean node .*: input 'x' must be a constant; export the model with fixed parameters"),
     (lambda: ready().node("Dropout", outputs=2).qdq(0.1), "Dropout node .*: its second output is "
      "not supported; remove what reads it"),
-    (lambda: Model().qdq(0.1, np.uint16(9)).node("Relu").qdq(0.1, np.uint16(9)),
-     "Relu node .*: reads 'x' of 17 bits, and a function of more than 12 would be too large a "
+    (lambda: Model().qdq(0.1, np.uint16(9)).node("LeakyRelu").qdq(0.1, np.uint16(9)),
+     "LeakyRelu node .*: reads 'x' of 17 bits, and a function of more than 12 would be too large a "
      "table; quantize it to 8 bits"),
     (lambda: Model().node("Relu").qdq(0.1), "Relu node .*: input 'x' is not quantized; put .*"),
     (lambda: done(random_conv(ready()).node("Clip", "x")),

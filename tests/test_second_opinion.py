@@ -6,9 +6,11 @@ import pytest
 from onnx import helper
 
 from cores.errors import UserError
+from cores.importer import load
+from cores.importer.input_first import input_first
 from cores.quantization.second_opinion import Session, with_zero_points
 from test_formats import agrees, pixels
-from test_importer import Model
+from test_importer import Model, random_conv
 
 
 def without_zero_points(dtype=np.int8, *, bias=True, nodes=False):
@@ -59,3 +61,42 @@ def test_what_onnxruntime_refuses_is_one_line():
     run = Session(model, ["v0"], model).run
     with pytest.raises(UserError, match=r"^onnxruntime fails on the model; check it \(.*\)$"):
         run(np.zeros((1, 3, 7, 5)))
+
+
+def moved(scale=1 / 255, **changes):
+    """What quantizers make of a network that moves its float input before it computes with it."""
+    model = Model((1, 3, 12, 10), opset=17)
+    model.node("Pad", np.array([0, 0, 1, 0, 0, 0, 0, 1]), *changes.get("value", []))
+    padded = model.at
+    model.node("MaxPool", kernel_shape=[2, 2]).qdq(1 / 255)
+    model = random_conv(model, bias=False).qdq(0.05)
+    first, model.at = model.at, padded
+    model.node("Slice", np.array([0, 0]), np.array([12, 10]), np.array([2, 3])).qdq(scale)
+    random_conv(model, bias=False).qdq(0.05)
+    return model.node("Add", first).qdq(0.08).proto()
+
+
+def test_input_that_is_moved_before_it_is_quantized():
+    network = agrees(moved(), pixels(), None)
+    assert [node.op for node in network.nodes] == ["pad", "max", "conv", "slice", "conv", "add"]
+    assert input_first(moved(), "x") != moved()
+
+
+@pytest.mark.parametrize("model, node", [
+    (moved(scale=1 / 200), "Pad node 'n0'"),                    # quantized in two ways
+    (moved(value=[np.float32(0.3)]), "Pad node 'n0'"),
+    (Model(opset=17).node("Relu").qdq(0.1).proto(), "Relu node 'n0'")])
+def test_input_that_is_not_only_moved(model, node):
+    assert input_first(model, "x") is model
+    with pytest.raises(UserError, match=f"^{node}: input 'x' is not quantized; put a .*$"):
+        load(model)
+
+
+@pytest.mark.parametrize("op, more", [("Relu", []), ("Clip", [np.float32(-1), np.float32(2)])])
+def test_clamp_of_16_bits(op, more):
+    """Rounded before it is clamped, as quantizers leave it: no table holds so many."""
+    model = Model((1, 3, 12, 10), opset=21).qdq(1 / 255)
+    model = random_conv(model, bias=False).qdq(1e-4, np.int16(0))
+    model = model.node(op, *more).qdq(1e-4, np.int16(0))
+    network = agrees(model.proto(), pixels(), None, limited=False)
+    assert [node.op for node in network.nodes] == ["conv", "avg"]

@@ -28,6 +28,7 @@ from cores.importer import (  # noqa: F401  (importing fills the registry)
     slice,
 )
 from cores.importer.expand import expand
+from cores.importer.input_first import input_first
 from cores.importer.reader import (
     HOST_KEY,
     check_format,
@@ -87,18 +88,19 @@ def layouts(model):
 def _imported(model, name):
     if isinstance(model, onnx.ModelProto):
         name = name or model.graph.name or "network"
-        given, model = model, onnx.ModelProto()
-        model.CopyFrom(given)
-        model = converted(checked(model, name))
+        copy = onnx.ModelProto()
+        copy.CopyFrom(model)
+        model = converted(checked(copy, name))
     else:
         name = name or Path(model).stem
         model = read(Path(model))
     check_format(model)
-    model = expand(model)
+    source, given = graph_input(model)
+    model = expand(input_first(model, source))
     state = State(values=constants(model))
     state.notes += [line for entry in model.metadata_props if entry.key == HOST_KEY
                     for line in entry.value.splitlines()]
-    source, state.values[source] = graph_input(model)
+    state.values[source] = given
     for index, proto in enumerate(model.graph.node):
         node = Node(proto, index, state)
         results = node.function()(node, state)

@@ -79,13 +79,14 @@ def as_qdq(model):
 
     Returns
     -------
-    (model, stored) : onnx.ModelProto, dict
-        The names of the integers by those of the reals that they are made of. The model is the
-        same if it has no Quant.
+    (model, meant) : onnx.ModelProto, dict
+        What a QuantizeLinear stands for where values are clipped to fewer bits: names of the reals
+        before, by those that it reads, and of the integers after, by those that it makes. The model
+        is the same if it has no Quant.
     """
     if not any(node.domain in QONNX for node in model.graph.node):
         return model, {}
-    result, stored = onnx.ModelProto(), {}
+    result, meant = onnx.ModelProto(), {}
     result.CopyFrom(model)
     graph, state = result.graph, State(constants(model))
     del graph.node[:]
@@ -99,10 +100,10 @@ def as_qdq(model):
         if node.input[0] in state.values:
             rewritten.constant(quant(rewritten.node, state))
         else:
-            stored[node.input[0]] = rewritten.activation(*_parameters(rewritten.node))
+            meant.update(rewritten.activation(*_parameters(rewritten.node)))
     if not any(o.domain == _MICROSOFT for o in result.opset_import):
         result.opset_import.append(onnx.helper.make_opsetid(_MICROSOFT, 1))
-    return result, stored
+    return result, meant
 
 
 class _Rewritten:
@@ -133,23 +134,25 @@ class _Rewritten:
         self._append("DequantizeLinear", inputs, self._output, dtype, axis=weights.axis)
 
     def activation(self, scale, zero, low, high):
-        """Returns the name of the integers."""
+        """Returns what the QuantizeLinear's names stand for."""
         dtype = next(t for t in ("uint8", "int8", "uint16", "int16") if _fits(t, low, high))
         whole = np.iinfo(dtype).max - np.iinfo(dtype).min == high - low
         pair = (self._named(np.float32(scale.item()), "scale"),
                 self._named(zero.astype(dtype).reshape(()), "zero"))
-        source, integers = self.node.proto.input[0], f"{self._output}:integers"
+        source, integers, meant = self.node.proto.input[0], f"{self._output}:integers", {}
         if not whole and high - low > 255:      # onnxruntime clips no integers of 16 bits
             bounds = [self._named(np.float32((b - zero.item()) * scale.item()), what)
                       for b, what in ((low, "low"), (high, "high"))]
-            source = self._append("Clip", [source, *bounds], f"{self._output}:clipped", dtype)
+            clipped = self._append("Clip", [source, *bounds], f"{self._output}:clipped", dtype)
+            meant[clipped], source = source, clipped
         self._append("QuantizeLinear", [source, *pair], integers, dtype)
         if not whole and high - low <= 255:     # here, it still fuses the layer before
             bounds = [self._named(np.array(b, dtype), what)
                       for b, what in ((low, "low"), (high, "high"))]
-            integers = self._append("Clip", [integers, *bounds], f"{integers}:clipped", dtype)
+            clipped = self._append("Clip", [integers, *bounds], f"{integers}:clipped", dtype)
+            meant[integers], integers = clipped, clipped
         self._append("DequantizeLinear", [integers, *pair], self._output, dtype)
-        return integers
+        return meant
 
 
 def _fits(dtype, low, high):

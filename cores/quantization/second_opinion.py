@@ -4,6 +4,7 @@ import onnx
 
 from cores.errors import UserError
 from cores.importer.expand import expand
+from cores.importer.input_first import input_first
 from cores.importer.layout import to_file, to_map
 from cores.importer.quant import as_qdq
 from sim import reference
@@ -103,9 +104,9 @@ class StoredTensors:
     def __init__(self, model, network, layouts):
         self._network, self._layouts = network, layouts
         self._tensors = {n: t for n, t in network.tensors.items() if n in layouts}
-        model, stored = as_qdq(model)
+        model, meant = as_qdq(input_first(model, network.input))
         expanded = expand(model)    # names the reals; it is the file itself that runs
-        self._integers = {**_integers_of(expanded, network.tensors), **stored}
+        self._integers = _integers_of(expanded, network.tensors, meant)
         self._source = network.tensors[network.input]
         kind = next(i for i in model.graph.input if i.name == network.input).type.tensor_type
         self._takes_integers = kind.elem_type != onnx.TensorProto.FLOAT
@@ -148,18 +149,24 @@ class StoredTensors:
         return np.rint(values / np.float32(tensor.scale)).astype(np.int32)
 
 
-def _integers_of(model, tensors):
-    """{tensor's name: that of its integers}, where a QuantizeLinear with its scale makes them."""
+def _integers_of(model, tensors, meant):
+    """{tensor's name: that of its integers}, where a QuantizeLinear with its scale makes them.
+
+    ``meant`` is that of :func:`cores.importer.quant.as_qdq`.
+    """
     constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
     result = {}
     for node in model.graph.node:
-        if node.op_type == "QuantizeLinear" and node.input[0] in tensors:
-            tensor, scale = tensors[node.input[0]], constants.get(node.input[1])
+        if node.op_type != "QuantizeLinear":
+            continue
+        real, integers = (meant.get(name, name) for name in (node.input[0], node.output[0]))
+        if real in tensors:
+            tensor, scale = tensors[real], constants.get(node.input[1])
             zero = constants.get(node.input[2], 0) if len(node.input) > 2 else 0
             same = scale is None or (float(scale), int(zero)) == (tensor.scale, tensor.zero_point)
             # A tensor named after the integers was quantized from reals that have others too.
-            if same and node.output[0] not in tensors:
-                result.setdefault(node.input[0], node.output[0])
+            if same and integers not in tensors:
+                result.setdefault(real, integers)
     return result
 
 
