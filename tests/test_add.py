@@ -10,9 +10,10 @@ from cores import graph
 from cores.emit import verilog
 from cores.synthesis import synthesise
 from hdl.add import Add
+from maps import compare
 from sim import reference
 from sim.harness import Sink, Source, offers_without_ready, run
-from sim.pixels import from_beats, to_beats
+from sim.pixels import to_beats
 from strategies import (
     ACTIVATIONS,
     STALLS,
@@ -48,14 +49,6 @@ def case_of(x_a, x_b, *, a="u8", b="u8", out="u8", multipliers=(70000, 100000), 
 def sources_of(dut, beats, rates=((1.0,), (1.0,))):
     return [source for side, data, p in zip((dut.a, dut.b), beats, rates)
             for source in ports(Source, side.way, data, p)]
-
-
-def compare(dut, sinks, y):
-    """The sinks' beats are exactly those of ``y``; the channel of a closing zero counts too."""
-    got = [[{"value": int(b.value), "channel": int(b.channel), "last": int(b.last)}
-            for b in sink.got] for sink in sinks]
-    np.testing.assert_array_equal(from_beats(got, y.shape), y)
-    assert got == to_beats(y, dut.ways, dut.keep_zeros)
 
 
 def merged(beats_a, beats_b):

@@ -12,9 +12,10 @@ from cores import graph
 from cores.emit import verilog
 from cores.synthesis import synthesise
 from hdl.concat import Concat
+from maps import compare
 from sim import reference
 from sim.harness import Sink, Source, offers_without_ready, run
-from sim.pixels import from_beats, to_beats
+from sim.pixels import to_beats
 from strategies import (
     ACTIVATIONS,
     STALLS,
@@ -50,14 +51,6 @@ def case_of(*xs, kinds=None, ways=1, keep_zeros=False, wider=0):
 def sources_of(dut, beats, rates=((1.0,),)):
     return [source for n, (operand, data) in enumerate(zip(dut.operands, beats, strict=True))
             for source in ports(Source, operand.way, data, rates[n % len(rates)])]
-
-
-def compare(dut, sinks, y):
-    """The sinks' beats are exactly those of ``y``; the channel of a closing zero counts too."""
-    got = [[{"value": int(b.value), "channel": int(b.channel), "last": int(b.last)}
-            for b in sink.got] for sink in sinks]
-    np.testing.assert_array_equal(from_beats(got, y.shape), y)
-    assert got == to_beats(y, dut.ways, dut.keep_zeros)
 
 
 def check_dut(dut, beats, y, *, p_in=((1.0,),), p_out=(1.0,), seed=0):

@@ -10,6 +10,7 @@ from cores import graph
 from cores.emit import verilog
 from cores.synthesis import synthesise
 from hdl.pad import Pad
+from maps import frames, sent, stream_through
 from sim import reference
 from sim.harness import Sink, Source, offers_without_ready, run
 from sim.pixels import to_beats
@@ -20,7 +21,6 @@ from strategies import (
     densities,
     latencies,
     ports,
-    random_map,
     run_after_reset,
     seeds,
     shares,
@@ -37,17 +37,9 @@ def case_of(x, *, name="u8", before=(1, 1, 0), after=(1, 1, 0), value=0, ways=1,
     return dut, to_beats(x, ways, keep_zeros), y
 
 
-def sent(sinks):
-    return [[{"value": int(b.value), "channel": int(b.channel), "last": int(b.last)}
-             for b in sink.got] for sink in sinks]
-
-
 def check_dut(dut, beats, y, *, p_in=(1.0,), p_out=(1.0,), seed=0):
     """Every beat is as expected; without stalls one comes out per cycle."""
-    expected = to_beats(y, dut.ways, dut.keep_zeros)
-    sinks = ports(Sink, dut.o.way, expected, p_out)
-    run(dut, ports(Source, dut.i.way, beats, p_in), sinks, seed=seed, max_cycles=500 + 40 * y.size)
-    assert sent(sinks) == expected
+    sinks = stream_through(dut, beats, y, p_in=p_in, p_out=p_out, seed=seed)
     if min(p_in + p_out) == 1:
         for sink in sinks:
             assert latencies(sink) == list(range(Pad.latency, Pad.latency + sink.count))
@@ -55,10 +47,6 @@ def check_dut(dut, beats, y, *, p_in=(1.0,), p_out=(1.0,), seed=0):
 
 def check_pad(x, *, p_in=(1.0,), p_out=(1.0,), seed=0, **case):
     check_dut(*case_of(x, **case), p_in=p_in, p_out=p_out, seed=seed)
-
-
-def frames(shape, name="u8", density=0.5, seed=0):
-    return random_map(np.random.default_rng(seed), shape, *ACTIVATIONS[name][1:], density)
 
 
 @st.composite

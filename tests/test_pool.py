@@ -16,9 +16,10 @@ from hdl.reduce import Reduce
 from hdl.requantize import Requantize
 from hdl.walk import Walk
 from hdl.window import default_slots
+from maps import compare
 from sim import reference
 from sim.harness import Sink, Source, offers_without_ready, run
-from sim.pixels import from_beats, to_beats
+from sim.pixels import to_beats
 from strategies import (
     ACTIVATIONS,
     STALLS,
@@ -72,14 +73,6 @@ def case_of(walk, channels, op, *, x=None, activation="u8", out="u8", density=0.
     node = graph.Pool("pool", "x", "y", op, walk.kernel, walk.stride, walk.dilation, walk.padding,
                       scale, counted)
     return dut, to_beats(x, ways, keep_zeros), reference.run_node(node, x)
-
-
-def compare(dut, sinks, y):
-    """The sinks' beats are exactly those of ``y``; the channel of a closing zero counts too."""
-    got = [[{"value": int(b.value), "channel": int(b.channel), "last": int(b.last)}
-            for b in sink.got] for sink in sinks]
-    np.testing.assert_array_equal(from_beats(got, y.shape), y)
-    assert got == to_beats(y, dut.ways, dut.keep_zeros)
 
 
 def check_pool(walk, channels, op, *, p_in=(1.0,), p_out=(1.0,), seed=0, **case):

@@ -9,9 +9,10 @@ from cores import graph
 from cores.emit import verilog
 from cores.synthesis import synthesise
 from hdl.slice import Slice
+from maps import compare, frames, stream_through
 from sim import reference
 from sim.harness import Sink, Source, offers_without_ready, run
-from sim.pixels import from_beats, to_beats
+from sim.pixels import to_beats
 from strategies import (
     ACTIVATIONS,
     STALLS,
@@ -20,7 +21,6 @@ from strategies import (
     densities,
     latencies,
     ports,
-    random_map,
     run_after_reset,
     seeds,
     shares,
@@ -37,28 +37,8 @@ def case_of(x, start, size, step=(1, 1), *, activation="u8", ways=1, keep_zeros=
     return dut, to_beats(x, ways, keep_zeros), y
 
 
-def compare(dut, sinks, y):
-    """The sinks' beats are exactly those of ``y``; the channel of a closing zero counts too."""
-    got = [[{"value": int(b.value), "channel": int(b.channel), "last": int(b.last)}
-            for b in sink.got] for sink in sinks]
-    np.testing.assert_array_equal(from_beats(got, y.shape), y)
-    assert got == to_beats(y, dut.ways, dut.keep_zeros)
-
-
-def check_dut(dut, beats, y, *, p_in=(1.0,), p_out=(1.0,), seed=0):
-    sinks = ports(Sink, dut.o.way, to_beats(y, dut.ways, dut.keep_zeros), p_out)
-    run(dut, ports(Source, dut.i.way, beats, p_in), sinks, seed=seed,
-        max_cycles=500 + 20 * sum(map(len, beats)))
-    compare(dut, sinks, y)
-    return sinks
-
-
 def check_slice(x, start, size, step=(1, 1), *, p_in=(1.0,), p_out=(1.0,), seed=0, **case):
-    return check_dut(*case_of(x, start, size, step, **case), p_in=p_in, p_out=p_out, seed=seed)
-
-
-def frames(shape, activation="u8", density=0.5, seed=0):
-    return random_map(np.random.default_rng(seed), shape, *ACTIVATIONS[activation][1:], density)
+    return stream_through(*case_of(x, start, size, step, **case), p_in=p_in, p_out=p_out, seed=seed)
 
 
 # ---- The whole parameter space ------------------------------------------------------------------
@@ -207,7 +187,7 @@ def test_a_wrong_slice_is_found(name, value):
     assert getattr(dut, name) != value
     setattr(dut, name, value)
     with pytest.raises((AssertionError, TimeoutError, ValueError)):
-        check_dut(dut, beats, y)
+        stream_through(dut, beats, y)
 
 
 # ---- Cost ---------------------------------------------------------------------------------------

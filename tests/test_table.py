@@ -10,6 +10,7 @@ from cores import graph
 from cores.emit import verilog
 from cores.synthesis import synthesise
 from hdl.table import Table
+from maps import sent, stream_through
 from sim import reference
 from sim.harness import Sink, Source, offers_without_ready, run
 from sim.pixels import to_beats
@@ -51,22 +52,8 @@ def case_of(x, tables, *, name="u8", out_shape=8, ways=1, dense_input=False,
     return dut, to_beats(x, ways, dense_input or keep_zeros), y
 
 
-def sent(sinks):
-    return [[{"value": int(b.value), "channel": int(b.channel), "last": int(b.last)}
-             for b in sink.got] for sink in sinks]
-
-
-def check_dut(dut, beats, y, *, p_in=(1.0,), p_out=(1.0,), seed=0):
-    """Every beat is as expected."""
-    expected = to_beats(y, dut.ways, dut.keep_zeros)
-    sinks = ports(Sink, dut.o.way, expected, p_out)
-    run(dut, ports(Source, dut.i.way, beats, p_in), sinks, seed=seed, max_cycles=500 + 40 * y.size)
-    assert sent(sinks) == expected
-    return sinks
-
-
 def check_table(x, tables, *, p_in=(1.0,), p_out=(1.0,), seed=0, **case):
-    return check_dut(*case_of(x, tables, **case), p_in=p_in, p_out=p_out, seed=seed)
+    return stream_through(*case_of(x, tables, **case), p_in=p_in, p_out=p_out, seed=seed)
 
 
 def frames(shape, name="u8", density=0.5, seed=0):

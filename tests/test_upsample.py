@@ -1,6 +1,5 @@
 # amaranth: UnusedElaboratable=no
 """Upsampling against the reference: parameter space, corners, timing, reset, parameters."""
-import numpy as np
 import pytest
 from amaranth import unsigned
 from hypothesis import given
@@ -10,6 +9,7 @@ from cores import graph
 from cores.emit import verilog
 from cores.synthesis import synthesise
 from hdl.upsample import Upsample
+from maps import frames, sent, stream_through
 from sim import reference
 from sim.harness import Sink, Source, offers_without_ready, run
 from sim.pixels import to_beats
@@ -20,7 +20,6 @@ from strategies import (
     densities,
     latencies,
     ports,
-    random_map,
     run_after_reset,
     seeds,
     shares,
@@ -35,26 +34,8 @@ def case_of(x, *, name="u8", factor=(2, 2), ways=1, slots=None, keep_zeros=False
     return dut, to_beats(x, ways, keep_zeros), y
 
 
-def sent(sinks):
-    return [[{"value": int(b.value), "channel": int(b.channel), "last": int(b.last)}
-             for b in sink.got] for sink in sinks]
-
-
-def check_dut(dut, beats, y, *, p_in=(1.0,), p_out=(1.0,), seed=0):
-    """Every beat is as expected."""
-    expected = to_beats(y, dut.ways, dut.keep_zeros)
-    sinks = ports(Sink, dut.o.way, expected, p_out)
-    run(dut, ports(Source, dut.i.way, beats, p_in), sinks, seed=seed, max_cycles=500 + 40 * y.size)
-    assert sent(sinks) == expected
-    return sinks
-
-
 def check_upsample(x, *, p_in=(1.0,), p_out=(1.0,), seed=0, **case):
-    return check_dut(*case_of(x, **case), p_in=p_in, p_out=p_out, seed=seed)
-
-
-def frames(shape, name="u8", density=0.5, seed=0):
-    return random_map(np.random.default_rng(seed), shape, *ACTIVATIONS[name][1:], density)
+    return stream_through(*case_of(x, **case), p_in=p_in, p_out=p_out, seed=seed)
 
 
 @st.composite
