@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from cores import bundled, cli
+from cores.budget import add_budget, budget_of
 from cores.constant_channels import without_constant_channels
 from cores.emit import ROM_MODULE, FilePlatform, verilog
-from cores.errors import UserError
 from cores.fit import check_fit, check_weights, fits
 from cores.folding.explore import explore
 from cores.opening import add_options, open_images, opened, preprocessing_of, quantization_of
@@ -26,11 +26,9 @@ from cores.quantization.quality import advice, enough, quality, summary
 from cores.report import report, table
 from cores.stages import Engine
 from cores.top import output_arrays
-from platforms import UnknownBoard, board, boards
+from platforms import UnknownBoard, board
 from sim import pictures, reference
 
-DEFAULT_DSP = 128
-SLACK = 0.1
 GOLDEN = 100            # pictures kept as golden vectors
 EXAMPLE = "python -m cores.build --board zcu102 --dsp 128"
 
@@ -38,7 +36,6 @@ EXAMPLE = "python -m cores.build --board zcu102 --dsp 128"
 def parser():
     result = cli.Parser("cores.build", __doc__, EXAMPLE)
     add = result.add_argument
-    add("--board", default="zcu102", metavar="NAME", help=f"one of {', '.join(boards())} (default zcu102)")
     add("--model", default=bundled.NAME, metavar="FILE.onnx|NAME",
         help=f"ONNX file, float or quantized, or the bundled network {bundled.NAME!r} (default)")
     add("--calib", type=Path, metavar="PICTURES",
@@ -50,17 +47,7 @@ def parser():
     add("--images", type=Path, metavar="PICTURES",
         help="folder of pictures, or .npz, to choose the folding by and to make golden vectors of "
              "(default: those of --calib, or the bundled network's; noise for others)")
-    budget = result.add_mutually_exclusive_group()
-    budget.add_argument("--dsp", type=cli.positive_int, metavar="N",
-                        help=f"DSP blocks of the whole design (default {DEFAULT_DSP})")
-    budget.add_argument("--multipliers", type=cli.positive_int, metavar="N",
-                        help="multipliers of the convolutions, instead of DSP blocks")
-    budget.add_argument("--fps", type=cli.positive_float, metavar="N",
-                        help="the smallest design that makes this many frames per second")
-    add("--slack", type=cli.share, default=SLACK, metavar="SHARE",
-        help="how much slower than the fastest design within the budget it may be where that makes more frames per "
-             f"area (default {SLACK}; 0: the fastest)")
-    add("--clock", type=cli.positive_float, metavar="MHZ", help="clock (default: the board's)")
+    add_budget(result)
     add("--no-fit", action="store_true", help="build also what the board does not hold")
     return result
 
@@ -160,18 +147,6 @@ def build(args):
     console.print(f"wrote {folder.path}; next, prove it bit-exact in simulation:\n"
                   f"  python -m sim.run {shlex.quote(str(folder.path))} --frames 64 --stalls 0.3",
                   highlight=False, soft_wrap=True)
-
-
-def budget_of(args, target, clock):
-    """What :func:`allocate` is given."""
-    if args.fps is not None:
-        return {"cycles": clock * 1e6 / args.fps, "dsp": target.resources["dsp"]}
-    if args.multipliers is not None:
-        return {"multipliers": args.multipliers, "slack": args.slack}
-    if args.dsp is not None and args.dsp > target.resources["dsp"]:
-        raise UserError(f"Budget of {args.dsp} DSP blocks exceeds the {target.resources['dsp']} of "
-                        f"{args.board}; lower --dsp or choose a larger board")
-    return {"dsp": args.dsp or min(DEFAULT_DSP, target.resources["dsp"]), "slack": args.slack}
 
 
 def npz(arrays):

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from cores import cli
 
-__all__ = ["png", "sparsity"]
+__all__ = ["frame_rates", "png", "sparsity"]
 
 INK, FAINT, ACCENT, MAP = "#333333", "#c8d4e3", "#1f6fb4", "cividis"
 
@@ -52,6 +52,39 @@ def sparsity(title, traces):
     channel.set_ylabel("input channels,\ndensest first")
     figure.colorbar(image, ax=channel, label="share of values not zero", pad=0.01)
     channel.set_xticks(places, [cli.short(trace.name, 22) for trace in traces], rotation=90, fontsize=7)
+    return figure
+
+
+def frame_rates(title, points, chosen, available):
+    """Frame rate against each resource.
+
+    Parameters
+    ----------
+    title : str
+    points : list of dict
+        Designs: "fps", and how much of each of ``available``.
+    chosen : dict
+        The design to mark.
+    available : dict of str to float
+        Resources of the board, in the order of the panels; a line each.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    names = {"dsp": "DSP blocks", "lut": "LUTs", "bram36": "block memories of 36 kbit"}
+    figure = Figure(figsize=(4.2 * len(available), 4.4), layout="constrained")
+    figure.suptitle(title, color=INK)
+    panels = figure.subplots(1, len(available), sharey=True)
+    for panel, (name, most) in zip(panels, available.items()):
+        panel.plot([point[name] for point in points], [point["fps"] for point in points], "o-",
+                   color=ACCENT, markersize=4, linewidth=1.5)
+        panel.plot(chosen[name], chosen["fps"], "D", color=INK, markersize=8, label="this design")
+        panel.axvline(most, color=FAINT, linewidth=3, zorder=0, label="the board")
+        panel.set(xscale="log", yscale="log", xlabel=f"{names[name]} (predicted)")
+        panel.grid(True, which="major", color="#e8e8e8", linewidth=0.8)
+    panels[0].set_ylabel("frames per second (modelled)")
+    panels[0].legend(frameon=False, loc="upper left")
     return figure
 
 

@@ -1,6 +1,6 @@
 """The geometry of a sliding window: which taps of which output fall inside the map, and when."""
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -115,11 +115,7 @@ class Walk:
 
     def axes(self, row=0, rows=1):
         """Vertical and horizontal axis of the kernel rows ``row, row + rows, ...``."""
-        return (
-            Axis(self.height, len(range(row, self.kernel[0], rows)), self.out_height,
-                 self.stride[0], self.dilation[0] * rows, self.padding[0] - row * self.dilation[0]),
-            Axis(self.width, self.kernel[1], self.out_width,
-                 self.stride[1], self.dilation[1], self.padding[1]))
+        return _axes(self, row, rows)
 
     def needs(self, row=0, rows=1):
         """Per output row: number in its frame of the last pixel that each window waits for."""
@@ -151,3 +147,12 @@ class Walk:
         needs = np.array([self.needs(r, rows) for r in groups]).max(0).ravel()
         later = np.concatenate([needs + frame * n for n in range(ahead // needs.size + 2)])
         return int(1 + max((later[n:n + needs.size] - keeps).max() for n in range(ahead + 1)))
+
+
+@cache
+def _axes(walk, row, rows):
+    return (
+        Axis(walk.height, len(range(row, walk.kernel[0], rows)), walk.out_height,
+             walk.stride[0], walk.dilation[0] * rows, walk.padding[0] - row * walk.dilation[0]),
+        Axis(walk.width, walk.kernel[1], walk.out_width,
+             walk.stride[1], walk.dilation[1], walk.padding[1]))

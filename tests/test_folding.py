@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 import networks
 from cores.branches import tied
 from cores.errors import UserError
-from cores.folding.allocate import _Chooser, allocate, cycles_per_frame
+from cores.folding.allocate import allocate, cycles_per_frame
 from cores.folding.options import Options
+from cores.folding.pareto import unbeaten
 from cores.folding.profile import Profile
 from cores.folding.solver import Option, cheapest
 from cores.graph import Conv
@@ -54,15 +55,58 @@ def spent(graph, design, engine=ENGINE):
 def test_options_say_what_the_stage_takes(residual, number):
     graph, profile = residual
     node = graph.nodes[number]
-    options = Options(graph, profile, ENGINE, node, [1, 2, 4])
+    options = Options(graph, profile, ENGINE, node, [1, 2, 4], [1, 2, 4])
     for row in np.random.default_rng(number).permutation(len(options.foldings))[:12]:
-        ways = 1 if options.any_ways else options.foldings[row].lanes
-        folding = options.folding(row, ways)
-        stage = component(graph, node, folding, ENGINE)
+        folding = options.foldings[row]
+        stage, taken = component(graph, node, folding, ENGINE), stage_resources(graph, node, folding, ENGINE)
         assert options.amounts["dsp"][row] == stage.dsp_count
         assert options.amounts["multipliers"][row] == (stage.multipliers if isinstance(node, Conv) else 0)
+        assert options.amounts["lut"][row] == taken.lut and options.amounts["bram36"][row] == taken.bram36
         assert options.cycles[row] == max(profile.cycles(node, folding),
                                           profile.beats(node.output, folding.out_ways))
+        assert row in options.places[folding.ways, folding.out_ways]
+
+
+def every_folding(graph, profile, node, in_widths, widths):
+    """(Folding, cycles, Resources) of all foldings of a convolution, beaten or not."""
+    filters, rows, _, channels = node.weights.shape
+    for lanes, row_lanes, pes, ways, out_ways, cycles, windows in itertools.product(
+            range(1, channels + 1), (n for n in range(1, rows + 1) if rows % n == 0), range(1, filters + 1),
+            in_widths, widths, (1, 2, 3, 4, 8), (4, 16)):
+        if lanes % ways == 0 and pes % out_ways == 0:
+            folding = Folding(lanes, row_lanes, pes, ways, out_ways, cycles, windows=windows)
+            yield (folding, max(profile.cycles(node, folding), profile.beats(node.output, out_ways)),
+                   stage_resources(graph, node, folding, ENGINE))
+
+
+def test_no_folding_beats_all_options(profiled):
+    """Of every folding that there is, an option takes as few cycles and as little of each resource."""
+    graph, profile = profiled
+    node = graph.nodes[3]
+    options = Options(graph, profile, ENGINE, node, [1, 2], [1])
+    mine = np.column_stack([options.cycles, *(options.amounts[name] for name in ("dsp", "lut", "bram36"))])
+    count = 0
+    for folding, cycles, taken in every_folding(graph, profile, node, [1, 2], [1]):
+        if folding.lanes <= 4:          # there are many
+            places = options.places[folding.ways, 1]
+            assert (mine[places] <= (cycles, taken.dsp, taken.lut, taken.bram36)).all(1).any(), folding
+            count += 1
+    assert count > 100 and options.considered > len(options.foldings)
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), *[st.integers(0, 4)] * 3), min_size=1, max_size=40))
+@settings(deadline=None, derandomize=True)
+def test_pareto_set(rows):
+    rows = np.array(rows)
+    kept = unbeaten(rows[:, 1:], rows[:, :1]).tolist()
+    assert kept == sorted(set(kept))
+    for n, row in enumerate(rows.tolist()):
+        beaten = any(other[0] == row[0] and all(a <= b for a, b in zip(other[1:], row[1:]))
+                     and (other != row or m in kept) for m, other in enumerate(rows.tolist()) if m != n)
+        assert n in kept or beaten
+        others = [rows[m].tolist() for m in kept if m != n]
+        assert n not in kept or not any(
+            other[0] == row[0] and all(a <= b for a, b in zip(other[1:], row[1:])) for other in others)
 
 
 def test_a_serial_requantizer_bounds_a_pass(residual):
@@ -155,26 +199,28 @@ def test_fastest_of_all_foldings():
     graph, frames = networks.chain({**LAYER, "filters": 4}, {"op": "fc", "filters": 3}, shape=(4, 4, 3), frames=3)
     profile, budget = Profile(graph, frames), 9
     design = allocate(graph, profile, ENGINE, dsp=budget)
-    chooser = _Chooser(graph, profile, ENGINE, "dsp", {})
-    candidates = []
-    for node in graph.nodes:
-        options, mine = chooser.options[node.name], []
-        for row in range(len(options.foldings)):
-            for ways in (1, 2, 3):
-                if options.lanes[row] % ways == 0:
-                    mine.append((options.folding(row, ways), options.cycles[row], options.amounts["dsp"][row]))
-        candidates.append(mine)
+    candidates = [[(folding, cycles, taken.dsp, 100 * taken.dsp + taken.lut + 300 * taken.bram36)
+                   for folding, cycles, taken in every_folding(graph, profile, node, widths, out_widths)]
+                  for node, widths, out_widths in zip(graph.nodes, ([1, 3], [1, 2, 4]), ([1, 2, 4], [1]))]
     best, least = float("inf"), float("inf")
-    for (a, cycles_a, dsp_a), (b, cycles_b, dsp_b) in itertools.product(*candidates):
+    for (a, cycles_a, dsp_a, price_a), (b, cycles_b, dsp_b, price_b) in itertools.product(*map(lean, candidates)):
         cycles = max(cycles_a, cycles_b, 48 / a.ways)
-        if a.out_ways == b.ways and b.out_ways == 1 and dsp_a + dsp_b <= budget and cycles <= best:
-            price = sum(100 * r.dsp + r.lut + 300 * r.bram36 for r in (
-                stage_resources(graph, node, folding, ENGINE) for node, folding in zip(graph.nodes, (a, b)))
-            ) if cycles == design.cycles_per_frame else float("inf")
+        if a.out_ways == b.ways and dsp_a + dsp_b <= budget and cycles <= best:
+            price = price_a + price_b
             least = min(least, price) if cycles == best else price
             best = cycles
-    assert design.cycles_per_frame == best
+    assert design.cycles_per_frame == best and design.rate_gap == design.slower == design.gap == 0
     assert design.price == pytest.approx(least)
+
+
+def lean(candidates):
+    """The cheapest of those with the same ways, cycles and DSP blocks."""
+    best = {}
+    for folding, cycles, dsp, price in candidates:
+        key = folding.ways, folding.out_ways, cycles, dsp
+        if key not in best or price < best[key][-1]:
+            best[key] = folding, cycles, dsp, price
+    return list(best.values())
 
 
 def test_smallest_design_for_a_rate(profiled):

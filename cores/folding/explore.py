@@ -7,6 +7,7 @@ from cores.fit import ROUTABLE
 from cores.folding.allocate import Design, allocate, cycles_per_frame, fold
 from cores.folding.channel_order import balanced, reorder
 from cores.folding.profile import Profile
+from cores.folding.space import Space
 from cores.graph import Graph
 from cores.pixels import stored
 from cores.resources.predict import design_resources
@@ -22,13 +23,14 @@ class Exploration:
     """A design, of the network with its channels in the order in which the hardware has them.
 
     ``predicted`` are the resources of all and of each stage, see
-    :func:`~cores.resources.predict.design_resources`.
+    :func:`~cores.resources.predict.design_resources`, and ``space`` is what the design was chosen from.
     """
     network: Graph
     profile: Profile
     design: Design
     top: Top
     predicted: tuple
+    space: Space
 
 
 def explore(network, images, engine, budget, target):
@@ -52,14 +54,15 @@ def explore(network, images, engine, budget, target):
     profile = Profile(network, stored(network, images[:PROFILED]), keep_zeros=engine.keep_zeros)
     if not engine.keep_zeros:           # or every channel has as much to do
         network, profile = _reordered(network, profile)
-    design = allocate(network, profile, engine, **budget)
-    result = _explored(network, profile, design, engine)
+    space = Space(network, profile, engine)
+    design = allocate(network, profile, engine, **budget, space=space)
+    result = _explored(network, profile, design, engine, space)
     rest = _besides_stages(result.predicted)
     most = {name: share * target.resources[name] for name, share in ROUTABLE.items()}
     if any(getattr(result.predicted[0], name) > amount for name, amount in most.items()):
         limits = {name: amount - rest[name] for name, amount in most.items()}
-        design = allocate(network, profile, engine, **budget, **limits)
-        result = _explored(network, profile, design, engine)
+        design = allocate(network, profile, engine, **budget, **limits, space=space)
+        result = _explored(network, profile, design, engine, space)
     if engine.keep_zeros:
         return result
     # For just these numbers of lanes.
@@ -67,7 +70,7 @@ def explore(network, images, engine, budget, target):
     cycles = cycles_per_frame(network, profile, design.ways, design.foldings)
     if cycles >= design.cycles_per_frame:
         return result
-    return _explored(network, profile, replace(design, cycles_per_frame=cycles), engine)
+    return _explored(network, profile, replace(design, cycles_per_frame=cycles), engine, space)
 
 
 def _reordered(network, profile, foldings=None):
@@ -76,9 +79,9 @@ def _reordered(network, profile, foldings=None):
     return network, profile.reordered(network, orders)
 
 
-def _explored(network, profile, design, engine):
+def _explored(network, profile, design, engine, space):
     top = Top(network, design=design, stages=fold(network, design, engine), keep_zeros=engine.keep_zeros)
-    return Exploration(network, profile, design, top, design_resources(top, design, engine))
+    return Exploration(network, profile, design, top, design_resources(top, design, engine), space)
 
 
 def _besides_stages(predicted):

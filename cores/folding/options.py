@@ -1,23 +1,24 @@
-"""The foldings that a stage may have, with their cycles, DSP blocks and multipliers."""
+"""The foldings that a stage may have, with their cycles and resources, without those that another one beats."""
 from itertools import product
 
 import numpy as np
 
+from cores.folding.pareto import unbeaten
 from cores.folding.profile import WINDOWS
 from cores.graph import Add, Pool
+from cores.resources.predict import conv_resources, stage_resources
 from cores.stages import Folding, dsps, has_engine, is_depthwise, multipliers
 
-__all__ = ["MAX_WAYS", "Options"]
+__all__ = ["MAX_WAYS", "RESOURCES", "Options"]
 
 MAX_LANES, MAX_PES, MAX_WAYS = 32, 64, 16
 REQUANTIZE_CYCLES = (1, 2, 3, 4, 8)     # one with a DSP block, and with 4, 3, 2 and 1 adders of LUTs
+RESOURCES = ("dsp", "multipliers", "lut", "bram36")
+_FIELDS = ("lanes", "row_lanes", "pes", "ways", "out_ways", "requantize_cycles", "windows")
 
 
 class Options:
-    """All foldings of a stage as columns of numbers, one row each.
-
-    A convolution's lanes leave open how many ways its input has: any number that divides them. The
-    other stages have as many ways on both sides as lanes.
+    """The Pareto set of a stage's foldings: of the same ways, none has fewer cycles and less of every resource.
 
     Parameters
     ----------
@@ -25,77 +26,109 @@ class Options:
     profile : Profile
     engine : Engine
     node : node of the graph
-    widths : sequence of int
-        Numbers of ways that its output may have.
+    in_widths, widths : sequence of int
+        Numbers of ways that its input and its output may have. All stages but convolutions have as many on
+        both sides.
+
+    Attributes
+    ----------
+    foldings : list of Folding
+    considered : int
+        How many foldings there are, those that others beat included.
+    cycles : array of float
+        Cycles per frame of each folding.
+    amounts : dict of str to array
+        "dsp", "multipliers", "lut" and "bram36" of each folding.
     """
 
-    def __init__(self, network, profile, engine, node, widths):
-        self.node, self.any_ways = node, has_engine(node)
-        rows = _engine_rows if self.any_ways else _plain_rows
-        self.foldings, cycles = zip(*rows(network, profile, node, widths))
-        self.cycles = np.array(cycles)
-        self.lanes, self.out_ways = (np.array([getattr(f, name) for f in self.foldings])
-                                     for name in ("lanes", "out_ways"))
-        self.amounts = {"dsp": _dsps(network, node, self.foldings, engine),
-                        "multipliers": np.array([multipliers(node, f) for f in self.foldings])}
+    def __init__(self, network, profile, engine, node, in_widths, widths):
+        rows = _engine_rows if has_engine(node) else _plain_rows
+        make, ways, cycles, amounts = rows(network, profile, engine, node, in_widths, widths)
+        self.considered = len(cycles)
+        kept = unbeaten(np.column_stack([cycles, *(amounts[name] for name in RESOURCES)]), ways)
+        self.foldings = [make(row) for row in kept.tolist()]
+        self.cycles, self._ways = cycles[kept], ways[kept]
+        self.amounts = {name: amounts[name][kept] for name in RESOURCES}
+        self.places = {tuple(pair): np.flatnonzero((self._ways == pair).all(1))
+                       for pair in np.unique(self._ways, axis=0).tolist()}
 
-    def within(self, cycles, ways, out_ways):
-        """Numbers of the rows that take at most ``cycles`` with these ways."""
-        fits = (self.cycles <= cycles) & (self.out_ways == out_ways)
-        return np.flatnonzero(fits & (self.lanes % ways == 0 if self.any_ways else self.lanes == ways))
+    def within(self, cycles, names):
+        """Of the foldings that take at most ``cycles``, those that none beats in the resources ``names``.
 
-    def distinct(self, rows, unit):
-        """Of rows that are fast enough, those that may be the cheapest; least of a unit first.
-
-        Of the same lanes and PEs, the slowest requantizer is the smallest, and windows that need not be far
-        apart; more than two numbers of PEs on the same lanes save nothing.
+        Returns
+        -------
+        dict of (int, int) to array of int
+            Numbers of the foldings, by the ways of input and output.
         """
-        best, seen, kept = {}, {}, []
-        for row in rows.tolist():
-            f = self.foldings[row]
-            key = f.lanes, f.row_lanes, f.pes, f.requantize_cycles > 1, f.add_dsps
-            best[key] = max(best.get(key, (0, 0, 0)), (f.requantize_cycles, -f.windows, row))
-        for *_, row in sorted(best.values(), key=lambda item: (self.amounts[unit][item[-1]], item[-1])):
-            f = self.foldings[row]
-            key = f.lanes, f.row_lanes, f.requantize_cycles, f.windows, f.add_dsps
-            seen[key] = seen.get(key, 0) + 1
-            if seen[key] <= 2:
-                kept.append(row)
-        return kept
-
-    def folding(self, row, ways):
-        """A row's folding."""
-        folding = self.foldings[row]
-        return Folding(**vars(folding) | {"ways": ways})
+        values = np.column_stack([self.amounts[name] for name in names])
+        result = {}
+        for place, rows in self.places.items():
+            rows = rows[self.cycles[rows] <= cycles]
+            if rows.size:
+                result[place] = rows[unbeaten(values[rows], np.zeros((len(rows), 1), int))]
+        return result
 
 
-def _engine_rows(network, profile, node, widths):
-    """(Folding, cycles) of a convolution."""
+def _engine_rows(network, profile, engine, node, in_widths, widths):
+    """Foldings of a convolution: a function from a row's number to its Folding, ways, cycles, resources."""
     filters, channels = len(node.weights) // node.groups, node.weights.shape[3]
     beats = {ways: profile.beats(node.output, ways) for ways in widths}
+    cells = np.array([(pes, ways, n) for ways in widths for pes in _pes(filters, ways, node.groups)
+                      for n in REQUANTIZE_CYCLES])
+    least = np.array([beats[ways] for ways in cells[:, 1].tolist()])
+    passes = -(-filters // cells[:, 0])
+    floors = -(-cells[:, 0] // cells[:, 1]) * cells[:, 2]
+    table, cycles = [], []
     for lanes, row_lanes in product(range(1, min(MAX_LANES, channels) + 1), _row_lanes(node)):
         if node.groups > 1 and channels % lanes:
             continue
-        cells = [(pes, ways, n) for ways in widths for pes in _pes(node, filters, ways)
-                 for n in REQUANTIZE_CYCLES]
-        pes, ways, cycles = np.array(cells).T
         for windows in WINDOWS if lanes * row_lanes > 1 else WINDOWS[:1]:
-            taken = -(-filters // pes) * profile.busiest(node, lanes, row_lanes, -(-pes // ways) * cycles, windows)
-            for cell, own in zip(cells, taken.tolist()):
-                yield (Folding(lanes, row_lanes, cell[0], 1, *cell[1:], windows=windows),
-                       max(own, beats[cell[1]]))
+            taken = np.maximum(passes * profile.busiest(node, lanes, row_lanes, floors, windows), least)
+            for ways in in_widths:
+                if lanes % ways == 0:
+                    fixed = np.broadcast_to([lanes, row_lanes, ways, windows], (len(cells), 4))
+                    table.append(np.column_stack([fixed[:, :2], cells[:, 0], fixed[:, 2], cells[:, 1:], fixed[:, 3]]))
+                    cycles.append(taken)
+    columns = dict(zip(_FIELDS, np.concatenate(table).T))
+    cycles = np.concatenate(cycles)
+    kept = _without_idle_speed(columns, cycles)
+    columns, cycles = {name: column[kept] for name, column in columns.items()}, cycles[kept]
+    lut, bram36 = conv_resources(network, node, columns | {"passes": -(-filters // columns["pes"])}, engine)
+    count = columns["lanes"] * columns["row_lanes"]
+    amounts = {"dsp": _dsps(network, node, columns, engine), "multipliers": count * columns["pes"],
+               "lut": lut, "bram36": bram36}
+
+    def make(row):
+        return Folding(**{name: int(column[row]) for name, column in columns.items()})
+    return make, np.column_stack([columns["ways"], columns["out_ways"]]), cycles, amounts
 
 
-def _plain_rows(network, profile, node, widths):
-    """(Folding, cycles) of any other stage."""
+def _without_idle_speed(columns, cycles):
+    """Rows but those with a quicker serial requantizer, or windows further apart, that take no fewer cycles."""
+    keys = np.column_stack([*(columns[name] for name in _FIELDS[:5]), columns["requantize_cycles"] > 1])
+    order = np.lexsort((columns["windows"], -columns["requantize_cycles"], cycles, *keys.T[::-1]))
+    keys, slow, near = keys[order], columns["requantize_cycles"][order], columns["windows"][order]
+    kept = np.ones(len(order), bool)
+    for back in range(1, 2 * len(REQUANTIZE_CYCLES)):
+        same = (keys[back:] == keys[:-back]).all(1)
+        kept[back:] &= ~(same & (slow[:-back] >= slow[back:]) & (near[:-back] <= near[back:]))
+    return order[kept]
+
+
+def _plain_rows(network, profile, engine, node, in_widths, widths):
+    """The same of any other stage."""
     requantizes = is_depthwise(node) or (isinstance(node, Pool) and node.requantization is not None)
-    for ways, row_lanes, cycles, add_dsps, windows in product(
+    foldings = [
+        Folding(ways, row_lanes, 1, ways, ways, cycles, add_dsps, windows)
+        for ways, row_lanes, cycles, add_dsps, windows in product(
             widths, _row_lanes(node) if is_depthwise(node) else (1,), REQUANTIZE_CYCLES if requantizes else (1,),
-            (None, 0) if isinstance(node, Add) else (None,), WINDOWS):
-        if row_lanes == 1 and windows != WINDOWS[0]:
-            continue
-        folding = Folding(ways, row_lanes, 1, ways, ways, cycles, add_dsps, windows)
-        yield folding, max(profile.cycles(node, folding), profile.beats(node.output, ways))
+            (None, 0) if isinstance(node, Add) else (None,), WINDOWS)
+        if ways in in_widths and (row_lanes > 1 or windows == WINDOWS[0])]
+    cycles = np.array([max(profile.cycles(node, f), profile.beats(node.output, f.ways)) for f in foldings])
+    taken = [stage_resources(network, node, f, engine) for f in foldings]
+    amounts = {name: np.array([getattr(each, name) for each in taken]) for name in ("dsp", "lut", "bram36")}
+    amounts["multipliers"] = np.array([multipliers(node, f) for f in foldings])
+    return foldings.__getitem__, np.array([(f.ways, f.ways) for f in foldings]).reshape(-1, 2), cycles, amounts
 
 
 def _row_lanes(node):
@@ -103,29 +136,22 @@ def _row_lanes(node):
     return [n for n in range(1, node.kernel[0] + 1) if node.kernel[0] % n == 0]
 
 
-def _pes(node, filters, ways):
+def _pes(filters, ways, groups):
     """Numbers of PEs, multiples of ``ways``, that each take fewer passes than the one before."""
     counts = {-(-(-(-filters // passes)) // ways) * ways for passes in range(1, filters + 1)}
-    if node.groups > 1:             # every pass is full, and a lane has its share of each group
+    if groups > 1:                  # every pass is full, and a lane has its share of each group
         counts = {pes for pes in counts if filters % pes == 0}
     return sorted(pes for pes in counts if pes <= min(filters, MAX_PES))
 
 
-def _dsps(network, node, foldings, engine):
+def _dsps(network, node, columns, engine):
     """DSP blocks of each folding; of a convolution, all lanes have as many."""
-    if not has_engine(node):
-        return np.array([dsps(network, node, folding, engine) for folding in foldings])
-    known = {}
+    keys, inverse = np.unique(np.column_stack([columns["pes"], columns["out_ways"], columns["requantize_cycles"] > 1]),
+                              axis=0, return_inverse=True)
 
     def of(pes, ways, serial):
-        if (pes, ways, serial) not in known:
-            known[pes, ways, serial] = dsps(network, node, Folding(
-                pes=pes, out_ways=ways, requantize_cycles=2 if serial else 1), engine)
-        return known[pes, ways, serial]
-
-    counts = []
-    for f in foldings:
-        lane = of(f.pes, f.out_ways, True)
-        rest = of(f.pes, f.out_ways, f.requantize_cycles > 1) - lane
-        counts.append(f.lanes * f.row_lanes * lane + rest)
-    return np.array(counts)
+        return dsps(network, node, Folding(pes=pes, out_ways=ways, requantize_cycles=2 if serial else 1), engine)
+    lane = np.array([of(pes, ways, True) for pes, ways, _ in keys.tolist()])
+    rest = np.array([of(*key) for key in keys.tolist()]) - lane
+    inverse = inverse.ravel()
+    return columns["lanes"] * columns["row_lanes"] * lane[inverse] + rest[inverse]

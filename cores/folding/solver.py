@@ -5,9 +5,14 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.sparse import coo_array
 
-__all__ = ["Option", "cheapest"]
+__all__ = ["Option", "Undecided", "cheapest"]
 
-NODE_LIMIT = 100_000        # of the search: a limit in seconds would make results differ
+NODE_LIMIT = 20_000         # of the search: a limit in seconds would make results differ
+LIMIT = 1                   # status of a search that ended there
+
+
+class Undecided(Exception):     # noqa: N818  (no error)
+    """The search ended at its limit, neither with a choice nor with a proof that there is none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +26,7 @@ class Option:
     choice: object
 
 
-def cheapest(options, widths, limits):
+def cheapest(options, widths, limits, *, any_price=False):
     """One option of each stage that agree on the ways of all tensors, at the least price in all.
 
     Parameters
@@ -31,12 +36,18 @@ def cheapest(options, widths, limits):
         Numbers of ways that each class of tensors may have.
     limits : tuple of float
         What the chosen options' ``amounts`` may sum up to.
+    any_price : bool
+        Stop at the first choice within the limits.
 
     Returns
     -------
     (list of Option, dict of str to int, float) or None
-        The options, the ways of each class, and by how much of it the price might be too high. None if there is no choice
-        within the limits.
+        The options, the ways of each class, and by how much of it the price might be too high. None if it is proven that there
+        is no choice within the limits.
+
+    Raises
+    ------
+    Undecided
     """
     classes = [(name, ways) for name, allowed in widths.items() for ways in allowed]
     column = {key: len(options) + n for n, key in enumerate(classes)}
@@ -66,8 +77,11 @@ def cheapest(options, widths, limits):
         constraints.append(LinearConstraint(amounts, -np.inf, np.array(limits, float)[finite]))
     result = milp(
         [*(option.price for option in options), *[0] * len(classes)], integrality=1,
-        bounds=Bounds(0, 1), constraints=constraints, options={"mip_rel_gap": 0, "node_limit": NODE_LIMIT})
+        bounds=Bounds(0, 1), constraints=constraints,
+        options={"mip_rel_gap": np.inf if any_price else 0, "node_limit": NODE_LIMIT})
     if result.x is None:
+        if result.status == LIMIT:
+            raise Undecided
         return None
     taken = result.x > 0.5
     return ([option for option, is_taken in zip(options, taken) if is_taken],

@@ -1,17 +1,19 @@
 """What a design takes of an FPGA, predicted before synthesis: see docs/resources.md."""
 from dataclasses import dataclass
 
+import numpy as np
+
 from cores.resources import amounts
 from cores.resources.coefficients import COEFFICIENTS
 from cores.resources.memory_blocks import Blocks, blocks
-from cores.resources.stage_amounts import stage_terms, table_amounts
+from cores.resources.stage_amounts import conv_parts, stage_terms, table_amounts
 from cores.stages import dsps
 from cores.synthesis import FAMILIES
 from cores.top import FORK_DEPTH, STATUS_DEPTH
 from hdl.memory import total
 from hdl.stream import Fork
 
-__all__ = ["Resources", "design_resources", "family_of", "logic_terms", "memory_blocks",
+__all__ = ["Resources", "conv_resources", "design_resources", "family_of", "logic_terms", "memory_blocks",
            "part_resources", "stage_resources"]
 
 
@@ -38,6 +40,27 @@ def stage_resources(network, node, folding, engine):
     """
     return part_resources(*stage_terms(network, node, folding, engine), family=family_of(engine),
                           dsp=dsps(network, node, folding, engine))
+
+
+def conv_resources(network, node, columns, engine):
+    """LUTs and block memories of many foldings of a convolution, as :func:`stage_resources` has them.
+
+    Parameters
+    ----------
+    columns : dict of str to array of int (N)
+        Fields of the foldings, and "passes".
+
+    Returns
+    -------
+    (array of float (N), array of float (N))
+    """
+    family, result = family_of(engine), 0
+    for fields, part in conv_parts(node, network.tensors[node.input], network.tensors[node.output], engine):
+        keys, inverse = np.unique(np.stack([columns[name] for name in fields], axis=1), axis=0, return_inverse=True)
+        each = [_logic(*part(**dict(zip(fields, key))), family) for key in keys.tolist()]
+        result = result + np.array([(lut, held.lut, held.bram36) for held, lut, _ in each])[inverse.ravel()]
+    logic, held, bram36 = result.T
+    return np.round(logic) + held, bram36
 
 
 def design_resources(top, design, engine):
@@ -79,10 +102,15 @@ def design_resources(top, design, engine):
 
 def part_resources(memories, terms, *, family, dsp=0):
     """Of memories (a Counter) and amounts of logic."""
+    held, lut, ff = _logic(memories, terms, family)
+    return Resources(dsp, round(lut) + held.lut, round(ff) + held.ff, held.bram36)
+
+
+def _logic(memories, terms, family):
+    """Blocks of memories, and LUTs and flip-flops besides."""
     held = memory_blocks(memories, family)
     logic = logic_terms(held, terms)
-    lut, ff = (sum(COEFFICIENTS[name][n] * amount for name, amount in logic.items()) for n in (0, 1))
-    return Resources(dsp, round(lut) + held.lut, round(ff) + held.ff, held.bram36)
+    return held, *(sum(COEFFICIENTS[name][n] * amount for name, amount in logic.items()) for n in (0, 1))
 
 
 def logic_terms(held, terms):

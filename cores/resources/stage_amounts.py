@@ -26,7 +26,7 @@ from hdl.requantize import requantize_memories, turn_bits
 from hdl.stream import channels_of_way
 from hdl.window import window_memories
 
-__all__ = ["lane_sum_bits", "stage_terms"]
+__all__ = ["conv_parts", "lane_sum_bits", "stage_terms"]
 
 # Of windows of the same lanes there are many foldings.
 _window_memories = functools.lru_cache(1 << 16)(window_memories)
@@ -75,33 +75,60 @@ def lane_sum_bits(node, source, lanes, row_lanes):
 
 
 def _conv(node, source, target, folding, engine):
-    """Without its component: exploration asks for thousands of foldings."""
-    shape, walk, ways = shape_of(source), walk_of(node, source), folding.out_ways
-    lanes, rows, pes = folding.lanes, folding.row_lanes, folding.pes
-    filters, channels, groups = len(node.weights), source.channels, node.groups
-    passes = -(-filters // groups // pes)
-    sum_width = lane_sum_bits(node, source, lanes, rows)
-    width = max(sum_bits(node, source), sum_width)
-    scale = node.requantization
-    given = {"walk": walk, "channels": channels, "ways": folding.ways, "lanes": lanes,
-             "row_lanes": rows, "passes": passes, "groups": groups, "windows": folding.windows}
-    sums = {"lanes": lanes * rows, "sum_width": sum_width, "width": width, "filters": filters, "ways": ways,
-            "windows": folding.windows}
-    size = weight_width(node)
-    shares = [channels_of_way(channels // groups, lanes, lane) for lane in range(lanes)]
-    addresses = Counter(len(range(row, walk.kernel[0], rows)) * walk.kernel[1] * share
-                        for row in range(rows) for share in shares)
-    weights = [times(count, dot_memories(filters=filters, pes=pes, weight_width=size, addresses=number))
-               for number, count in addresses.items()]
-    memories = total([
-        _window_memories(shape, **given), *weights, accumulator_memories(**sums),
-        requantize_memories(scale.shift, shape_of(target), ways=ways)])
-    return memories, sum_of(
-        _window_amounts(shape, **given),
-        amounts.dots(shape, lanes=lanes * rows, pes=pes, ways=ways, weight_width=size,
-                     sum_width=sum_width, family=engine.family),
-        amounts.accumulator(**sums), _requantize(scale.shift, target, width, ways, folding, engine),
-        {"conv": 1})
+    """Of all parts."""
+    values = vars(folding) | {"passes": -(-(len(node.weights) // node.groups) // folding.pes)}
+    parts = [part(**{name: values[name] for name in fields})
+             for fields, part in conv_parts(node, source, target, engine)]
+    return total([memories for memories, _ in parts]), sum_of(*[terms for _, terms in parts])
+
+
+def conv_parts(node, source, target, engine):
+    """A convolution's parts, without its component: exploration asks for thousands of foldings.
+
+    Returns
+    -------
+    list of (tuple of str, function)
+        Fields of a :class:`~cores.stages.Folding`, or "passes", that decide a part; and what makes of them
+        its memories and amounts of logic.
+    """
+    shape, walk = shape_of(source), walk_of(node, source)
+    filters, channels, groups, size = len(node.weights), source.channels, node.groups, weight_width(node)
+    shift = node.requantization.shift
+
+    def widths(lanes, row_lanes):
+        sum_width = lane_sum_bits(node, source, lanes, row_lanes)
+        return sum_width, max(sum_bits(node, source), sum_width)
+
+    def window(lanes, row_lanes, passes, ways, windows):
+        given = {"walk": walk, "channels": channels, "ways": ways, "lanes": lanes, "row_lanes": row_lanes,
+                 "passes": passes, "groups": groups, "windows": windows}
+        return _window_memories(shape, **given), _window_amounts(shape, **given) | {"conv": 1}
+
+    def weights(lanes, row_lanes, pes):
+        shares = [channels_of_way(channels // groups, lanes, lane) for lane in range(lanes)]
+        addresses = Counter(len(range(row, walk.kernel[0], row_lanes)) * walk.kernel[1] * share
+                            for row in range(row_lanes) for share in shares)
+        return total([times(count, dot_memories(filters=filters, pes=pes, weight_width=size, addresses=number))
+                      for number, count in addresses.items()]), {}
+
+    def dots(lanes, row_lanes, pes, out_ways):
+        return Counter(), amounts.dots(
+            shape, lanes=lanes * row_lanes, pes=pes, ways=out_ways, weight_width=size,
+            sum_width=widths(lanes, row_lanes)[0], family=engine.family)
+
+    def accumulator(lanes, row_lanes, out_ways, windows):
+        sum_width, width = widths(lanes, row_lanes)
+        sums = {"lanes": lanes * row_lanes, "sum_width": sum_width, "width": width, "filters": filters,
+                "ways": out_ways, "windows": windows}
+        return accumulator_memories(**sums), amounts.accumulator(**sums)
+
+    def requantize(lanes, row_lanes, out_ways, requantize_cycles):
+        return requantize_memories(shift, shape_of(target), ways=out_ways), amounts.requantize(
+            width=widths(lanes, row_lanes)[1], shift_bits=turn_bits(shift), shape=shape_of(target),
+            channels=target.channels, ways=out_ways, family=engine.family, cycles=requantize_cycles)
+
+    return [(part.__code__.co_varnames[:part.__code__.co_argcount], part)
+            for part in (window, weights, dots, accumulator, requantize)]
 
 
 def _requantize(shift, target, width, ways, folding, engine):

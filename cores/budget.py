@@ -1,0 +1,39 @@
+"""What a design may take of which board, as the command lines say it."""
+from cores import cli
+from cores.errors import UserError
+from platforms import boards
+
+__all__ = ["add_budget", "budget_of"]
+
+DEFAULT_DSP = 128
+SLACK = 0.1
+
+
+def add_budget(parser):
+    """Declare the board and the budget, for :func:`budget_of`."""
+    parser.add_argument("--board", default="zcu102", metavar="NAME",
+                        help=f"one of {', '.join(boards())} (default zcu102)")
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument("--dsp", type=cli.positive_int, metavar="N",
+                        help=f"DSP blocks of the whole design (default {DEFAULT_DSP})")
+    budget.add_argument("--multipliers", type=cli.positive_int, metavar="N",
+                        help="multipliers of the convolutions, instead of DSP blocks")
+    budget.add_argument("--fps", type=cli.positive_float, metavar="N",
+                        help="the smallest design that makes this many frames per second")
+    parser.add_argument(
+        "--slack", type=cli.share, default=SLACK, metavar="SHARE",
+        help="how much slower than the fastest design within the budget it may be where that makes more frames per "
+             f"area (default {SLACK}; 0: the fastest)")
+    parser.add_argument("--clock", type=cli.positive_float, metavar="MHZ", help="clock (default: the board's)")
+
+
+def budget_of(args, target, clock):
+    """What :func:`allocate` is given."""
+    if args.fps is not None:
+        return {"cycles": clock * 1e6 / args.fps, "dsp": target.resources["dsp"]}
+    if args.multipliers is not None:
+        return {"multipliers": args.multipliers, "slack": args.slack}
+    if args.dsp is not None and args.dsp > target.resources["dsp"]:
+        raise UserError(f"Budget of {args.dsp} DSP blocks exceeds the {target.resources['dsp']} of "
+                        f"{args.board}; lower --dsp or choose a larger board")
+    return {"dsp": args.dsp or min(DEFAULT_DSP, target.resources["dsp"]), "slack": args.slack}

@@ -1,0 +1,51 @@
+"""Pareto sets."""
+import numba
+import numpy as np
+
+__all__ = ["unbeaten"]
+
+
+def unbeaten(values, groups):
+    """Rows that no other row of their group beats: is at most as high everywhere, and lower or earlier.
+
+    Parameters
+    ----------
+    values : array of float (N, criteria)
+        The less, the better.
+    groups : array of int (N, any number)
+        Rows with the same numbers form a group.
+
+    Returns
+    -------
+    array of int
+        Numbers of the rows, rising.
+    """
+    values = np.ascontiguousarray(values, float)
+    _, group = np.unique(groups, axis=0, return_inverse=True)
+    # A row that beats another one comes before it.
+    order = np.lexsort((*values.T[::-1], group.ravel()))
+    return np.sort(order[_kept(values[order], group.ravel()[order])])
+
+
+@numba.njit(cache=True)
+def _kept(values, group):
+    count, criteria = values.shape
+    result, front, size = np.zeros(count, np.bool_), np.empty(count, np.int64), 0
+    for n in range(count):
+        if n and group[n] != group[n - 1]:
+            size = 0
+        beaten = False
+        for k in range(size):
+            better = True
+            for c in range(criteria):
+                if values[front[k], c] > values[n, c]:
+                    better = False
+                    break
+            if better:
+                beaten = True
+                break
+        if not beaten:
+            front[size] = n
+            size += 1
+            result[n] = True
+    return result

@@ -1,0 +1,104 @@
+"""The command line of the exploration: what it proves, writes and repeats, and the sweep of frame rates."""
+import json
+from math import inf
+
+import numpy as np
+import pytest
+
+import networks
+from cores import build, explore
+from cores.folding.allocate import fastest
+from cores.folding.profile import Profile
+from cores.folding.solver import Undecided
+from cores.folding.space import Space
+from cores.folding.sweep import sweep
+from cores.stages import Engine
+from test_quantize import pixels, residual, saved
+
+FILES = ["explore.json", "explore.png"]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A small float network with a shortcut, and pictures."""
+    folder = tmp_path_factory.mktemp("source")
+    np.savez(folder / "pictures.npz", images=pixels())
+    return [str(saved(residual(), folder)), "--images", str(folder / "pictures.npz"), "--scale", "1/255"]
+
+
+@pytest.fixture(scope="module")
+def explored(source, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("explored")
+    assert explore.main([*source, "--dsp", "30", "--out", str(folder)]) == 0
+    return folder, json.loads((folder / "explore.json").read_text())
+
+
+def test_what_it_writes(explored):
+    folder, found = explored
+    assert sorted(path.name for path in folder.iterdir()) == found["files"] == FILES
+    assert found["proof"]["rate_gap"] == found["proof"]["price_gap"] == 0
+    assert 0 <= found["proof"]["slower_than_fastest"] <= 0.1
+    assert found["design"]["dsp"] <= 30 == found["budget"]["dsp"]
+    for name, stage in found["stages"].items():
+        assert len(stage["foldings"]) == len(stage["cycles_per_frame"]) == len(stage["lut"]) <= stage["considered"]
+        folding = found["foldings"][name]
+        assert [folding[key] for key in ("lanes", "row_lanes", "pes", "ways", "out_ways", "requantize_cycles", "windows")
+                ] in stage["foldings"]
+
+
+def test_it_is_what_the_build_makes(source, explored, tmp_path):
+    model, _, images, *rest = source
+    assert build.main(["--model", model, "--calib", images, *rest, "--dsp", "30", "--out", str(tmp_path)]) == 0
+    assert json.loads((tmp_path / "build.json").read_text())["folding"] == explored[1]["foldings"]
+
+
+def test_same_input_same_bytes(source, explored, tmp_path):
+    assert explore.main([*source, "--dsp", "30", "--out", str(tmp_path)]) == 0
+    for name in FILES:
+        assert (tmp_path / name).read_bytes() == (explored[0] / name).read_bytes()
+
+
+def test_sweep_is_the_cheapest_at_every_rate():
+    graph, frames = networks.chain(
+        {"op": "conv", "filters": 8, "padding": (1, 1, 1, 1)}, {"op": "fc", "filters": 4}, shape=(6, 6, 4))
+    space = Space(graph, Profile(graph, frames), Engine(family="dsp48e2"))
+    found = sweep(space, 0, points=12)
+    cycles = [design.cycles_per_frame for design in found]
+    assert cycles == sorted(set(cycles), reverse=True) and len(found) > 3
+    assert found[0].price == space.best(inf, "price", {}).price
+    for design in found:
+        assert space.best(design.cycles_per_frame, "price", {}).price == pytest.approx(design.price)
+    assert space.best(space.levels[0], "price", {}) is None or cycles[-1] == space.levels[0]
+
+
+def test_a_search_without_an_end_proves_nothing(monkeypatch):
+    """Where the solver stops undecided, the gap says how much faster a design might be."""
+    graph, frames = networks.chain(
+        {"op": "conv", "filters": 8, "padding": (1, 1, 1, 1)}, {"op": "fc", "filters": 4}, shape=(6, 6, 4))
+    space = Space(graph, Profile(graph, frames), Engine(family="dsp48e2"))
+    best = fastest(space, "dsp", {"dsp": 8, "lut": 1e6})
+    assert best.rate_gap == 0
+    solve = Space.best
+
+    def limited(self, cycles, *arguments, **options):
+        if best.cycles_per_frame / 2 < cycles < best.cycles_per_frame:
+            raise Undecided
+        return solve(self, cycles, *arguments, **options)
+    monkeypatch.setattr(Space, "best", limited)
+    again = fastest(space, "dsp", {"dsp": 8, "lut": 1e6})
+    assert again.cycles_per_frame == best.cycles_per_frame and 0.4 < again.rate_gap <= 0.5
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["net.onnx"], "Pictures are needed, to see where the zeros are; give them with --images"),
+    (["digits", "--board", "none"], "Board must be one of"),
+    (["digits", "--dsp", "9999"], "Budget of 9999 DSP blocks exceeds the 2520 of zcu102"),
+    (["digits", "--dsp", "9", "--fps", "9"], "not allowed with argument"),
+])
+def test_refusals(arguments, message, tmp_path, capsys):
+    try:
+        code = explore.main([*arguments, "--out", str(tmp_path / "out")])
+    except SystemExit as error:
+        code = error.code
+    text = capsys.readouterr().err
+    assert code == 2 and message in text and len(text.splitlines()) == 1 and not (tmp_path / "out").exists()
