@@ -24,7 +24,7 @@ from cores.pixels import samples, stored
 from cores.quantization.agreement import measure
 from cores.quantization.quality import advice, enough, quality, summary
 from cores.report import report, table
-from cores.stages import Engine
+from cores.stages import ENGINES, Engine
 from cores.top import output_arrays
 from platforms import UnknownBoard, board
 from sim import pictures, reference
@@ -42,8 +42,9 @@ def parser():
         help="folder of pictures, or .npz, to quantize a float network by")
     add_options(add)
     add("--out", type=Path, metavar="DIR", help="output folder (default build/BOARD)")
-    add("--engine", choices=("sparse", "dense"), default="sparse",
-        help="dense: the same design with zero skipping off, to measure against (default sparse)")
+    add("--engine", choices=tuple(ENGINES), default="sparse",
+        help="to measure against: dense, the same design with zero skipping off; window, convolutions with the "
+             "published window engine; window-best, that engine at its best (default sparse)")
     add("--images", type=Path, metavar="PICTURES",
         help="folder of pictures, or .npz, to choose the folding by and to make golden vectors of "
              "(default: those of --calib, or the bundled network's; noise for others)")
@@ -74,7 +75,7 @@ def build(args):
                 network, *models, images[:enough(network)], preprocessing), options)
         else:
             quantization = None
-        engine = Engine(keep_zeros=args.engine == "dense", family=target.mac)
+        engine = Engine.named(args.engine, target.mac)
 
         status.update("choosing the folding")
         whole, budget = network, budget_of(args, target, clock)

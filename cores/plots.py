@@ -6,9 +6,10 @@ from matplotlib.figure import Figure
 
 from cores import cli
 
-__all__ = ["frame_rates", "png", "sparsity"]
+__all__ = ["engines", "frame_rates", "png", "sparsity"]
 
 INK, FAINT, ACCENT, MAP = "#333333", "#c8d4e3", "#1f6fb4", "cividis"
+ENGINES = {"sparse": ACCENT, "window-best": "#e08a1e", "window": "#f2c48d", "dense": "#9aa5b1"}
 
 
 def png(figure):
@@ -16,6 +17,36 @@ def png(figure):
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def engines(rows):
+    """Networks with several engines: products per DSP block and cycle, and LUTs per multiplier.
+
+    Parameters
+    ----------
+    rows : list of sim.bench_table.Measured
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    networks = list(dict.fromkeys((row.network, row.budget) for row in rows))
+    kinds = [name for name in ENGINES if any(row.engine == name for row in rows)]
+    found = {(row.network, row.budget, row.engine): row for row in rows}
+    figure = Figure(figsize=(max(6, 2 + 1.4 * len(networks)), 7), layout="constrained")
+    speed, area = figure.subplots(2, sharex=True)
+    for n, kind in enumerate(kinds):
+        mine = [(place, found[*network, kind]) for place, network in enumerate(networks) if (*network, kind) in found]
+        places = [place + (n - (len(kinds) - 1) / 2) * 0.8 / len(kinds) for place, _ in mine]
+        for axes, name in ((speed, "mac_per_dsp_cycle"), (area, "lut_per_multiplier")):
+            values = [getattr(row, name) for _, row in mine]
+            bars = axes.bar(places, values, width=0.76 / len(kinds), color=ENGINES[kind], label=kind)
+            axes.bar_label(bars, [f"{v:.2f}" if axes is speed else f"{v:.0f}" for v in values], fontsize=7, color=INK)
+    speed.set_ylabel("MAC per DSP and cycle")
+    speed.legend(frameon=False, ncols=len(kinds), loc="lower right", bbox_to_anchor=(1, 1))
+    area.set_ylabel("LUT per multiplier")
+    area.set_xticks(range(len(networks)), [f"{name}\n{budget} DSPs" for name, budget in networks])
+    return figure
 
 
 def sparsity(title, traces):

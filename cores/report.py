@@ -32,7 +32,7 @@ def report(network, design, engine, profile, *, board, clock_mhz, predicted, fit
         rows.append({
             "name": node.name, "op": f"{node.op} pool" if isinstance(node, Pool) else node.op,
             "lanes": folding.lanes * folding.row_lanes, "channel_lanes": folding.lanes,
-            "row_lanes": folding.row_lanes, "pes": folding.pes if has_engine(node) else 0,
+            "row_lanes": folding.row_lanes, "fine": folding.fine, "pes": folding.pes if has_engine(node) else 0,
             "ways": folding.ways, "out_ways": folding.out_ways,
             "multipliers": stage_multipliers(node, folding),
             "dsp": dsps(network, node, folding, engine), "cycles_per_frame": round(profile.cycles(node, folding)),
@@ -80,7 +80,7 @@ def table(figures, network, available):
         kernel = "x".join(map(str, getattr(node, "kernel", ())))
         result.add_row(
             cli.short(row["name"], 24), f"{row['op']} {kernel}".strip(), f"{'x'.join(map(str, source.shape))} to "
-            f"{'x'.join(map(str, target.shape))}", f"{row['channel_lanes']} x {row['row_lanes']}",
+            f"{'x'.join(map(str, target.shape))}", f"{row['channel_lanes']} x {row['fine'] or row['row_lanes']}",
             str(row["pes"] or "-"), str(row["multipliers"] or "-"), str(row["dsp"]),
             f"{row['cycles_per_frame']:,}", f"{row['zero_fraction']:.0%}",
             f"{row['cycles_per_frame'] / figures['cycles_per_frame']:.0%}")

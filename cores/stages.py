@@ -17,8 +17,9 @@ from hdl.slice import Slice
 from hdl.table import Table
 from hdl.upsample import Upsample
 from hdl.walk import Walk
+from hdl.window_engine import WindowConv, window_conv_dsps
 
-__all__ = ["Folding", "Engine", "shape_of", "walk_of", "weight_width", "sum_bits", "is_depthwise",
+__all__ = ["ENGINES", "Folding", "Engine", "shape_of", "walk_of", "weight_width", "sum_bits", "is_depthwise",
            "is_windowed", "has_engine", "multipliers", "dsps", "component", "operands"]
 
 
@@ -27,7 +28,9 @@ class Folding:
     """How a stage is laid out; see :class:`~hdl.conv.Conv`. A pool has as many lanes as ways.
 
     Lanes may run ``windows`` output pixels apart. ``requantize_cycles`` from 2 make a requantizer without DSP blocks. ``add_dsps`` are the DSP blocks
-    of each way of an addition: 0 for none, or None for its usual.
+    of each way of an addition: 0 for none, or None for its usual. A convolution with the window
+    engine has ``lanes`` streams (coarse_in) with ``fine`` slots for ``pes`` filters (coarse_out) at a
+    time; ``fine`` is None for the others.
     """
     lanes: int = 1
     row_lanes: int = 1
@@ -37,17 +40,35 @@ class Folding:
     requantize_cycles: int = 1
     add_dsps: int | None = None
     windows: int = 4
+    fine: int | None = None
 
     @property
     def multipliers(self):
-        return self.lanes * self.row_lanes * self.pes
+        return self.lanes * self.row_lanes * self.pes * (self.fine or 1)
 
 
 @dataclass(frozen=True)
 class Engine:
-    """What all stages have in common: whether zeros are multiplied, and the MAC primitive."""
+    """What all stages have in common: whether zeros are multiplied, and the MAC primitive.
+
+    With ``window``, convolutions but for depthwise ones have the published window engine instead of ours;
+    ``skip_empty`` and ``paired`` are :class:`~hdl.window_engine.WindowConv`'s.
+    """
     keep_zeros: bool = False
     family: str = "behavioural"
+    window: bool = False
+    skip_empty: bool = False
+    paired: bool = False
+
+    @classmethod
+    def named(cls, name, family="behavioural"):
+        """One of :data:`ENGINES`."""
+        return cls(family=family, **ENGINES[name])
+
+
+# "window" is as published; "window-best" grants it what the publication leaves open.
+ENGINES = {"sparse": {}, "dense": {"keep_zeros": True}, "window": {"window": True},
+           "window-best": {"window": True, "skip_empty": True, "paired": True}}
 
 
 def shape_of(tensor):
@@ -105,6 +126,12 @@ def dsps(network, node, folding, engine):
     """DSP blocks of the stage that :func:`component` makes."""
     if has_engine(node):
         source = network.tensors[node.input]
+        if engine.window:
+            return window_conv_dsps(
+                shape_of(source), weight_width=weight_width(node), width=sum_bits(node, source),
+                coarse_in=folding.lanes, coarse_out=folding.pes, fine=folding.fine,
+                out_ways=folding.out_ways, family=engine.family, paired=engine.paired,
+                requantize_cycles=folding.requantize_cycles)
         return conv_dsps(
             shape_of(source), weight_width=weight_width(node), width=sum_bits(node, source),
             lanes=folding.lanes * folding.row_lanes, pes=folding.pes, out_ways=folding.out_ways,
@@ -139,12 +166,16 @@ def _conv(node, sources, target, folding, engine, common):
         walk=walk_of(node, source), low=source.low, high=source.high, bias=node.bias,
         weight_width=weight_width(node), multiplier=scale.multiplier, shift=scale.shift,
         out_low=scale.low, out_high=scale.high, out_shape=shape_of(target),
-        row_lanes=folding.row_lanes, family=engine.family,
-        requantize_cycles=folding.requantize_cycles, windows=folding.windows)
+        family=engine.family, requantize_cycles=folding.requantize_cycles, windows=folding.windows)
     if is_depthwise(node):
-        return Depthwise(shape_of(source), weights=node.weights[..., 0], **common)
-    return Conv(shape_of(source), weights=node.weights, groups=node.groups, pes=folding.pes,
-                lanes=folding.lanes, out_ways=folding.out_ways, **common)
+        return Depthwise(shape_of(source), weights=node.weights[..., 0], row_lanes=folding.row_lanes,
+                         **common)
+    common.update(weights=node.weights, groups=node.groups, out_ways=folding.out_ways)
+    if engine.window:
+        del common["keep_zeros"]
+        return WindowConv(shape_of(source), coarse_in=folding.lanes, coarse_out=folding.pes,
+                          fine=folding.fine, skip_empty=engine.skip_empty, paired=engine.paired, **common)
+    return Conv(shape_of(source), pes=folding.pes, lanes=folding.lanes, row_lanes=folding.row_lanes, **common)
 
 
 def _pool(node, sources, target, folding, engine, common):

@@ -44,7 +44,7 @@ def run_stages(args, design, images, console):
     if args.wave and len(nodes) > 1:
         raise UserError("A waveform is of one stage; name one with --stage")
     manifest = json.loads((design.folder / "build.json").read_text())
-    engine = Engine(keep_zeros=manifest["engine"] == "dense", family=design.family)
+    engine = Engine.named(manifest["engine"], design.family)
     foldings = {name: Folding(**folding) for name, folding in manifest["folding"].items()}
     layout = Layout(manifest["input_ways"], foldings, design.cycles_per_frame)
     stages = fold(design.network, layout, engine)
@@ -55,7 +55,8 @@ def run_stages(args, design, images, console):
         frames = stored(design.network, images[:count])
         values = reference.run(design.network, frames)
         # The first frame fills the stage: what it costs is not counted.
-        profile = Profile(design.network, frames[order[min(1, count - 1):]], keep_zeros=engine.keep_zeros)
+        profile = Profile(design.network, frames[order[min(1, count - 1):]], keep_zeros=engine.keep_zeros,
+                          skip_empty=engine.skip_empty)
     jobs = [Job(design, node, stages[node.name], engine, order, args,
                 modelled(profile, node, foldings[node.name])) for node in nodes]
     with ThreadPoolExecutor(JOBS) as pool:

@@ -39,11 +39,11 @@ PAD = (1, 1, 1, 1)
 
 
 class Stage:
-    """A random stage: its hardware ``dut``, random ``frames`` and the ``results`` due for them."""
+    """A random stage: its hardware ``dut`` by ``make``, random ``frames`` and the ``results`` due for them."""
 
     def __init__(self, walk, channels, filters, pes, *, activation="u8", result="u8",
                  weight_width=8, bias_width=12, density=0.5, frames=2, seed=0, extreme=False, spread=(14, 19),
-                 multiplier=None, keep_zeros=False, ways=1, out_ways=1, groups=1, **kwargs):
+                 multiplier=None, keep_zeros=False, ways=1, out_ways=1, groups=1, make=Conv, **kwargs):
         rng = np.random.default_rng(seed)
         shape, low, high = ACTIVATIONS[activation]
         out_shape, out_low, out_high = ACTIVATIONS[result]
@@ -67,7 +67,7 @@ class Stage:
         self.node, self.low, self.high = node, low, high
         self.frames, self.keep_zeros, self.ways, self.out_ways = x, keep_zeros, ways, out_ways
         self.results = reference.requantize(reference.conv_sums(x, node), scale)
-        self.dut = Conv(shape, low=low, high=high, walk=walk, weights=weights, bias=bias,
+        self.dut = make(shape, low=low, high=high, walk=walk, weights=weights, bias=bias,
                         weight_width=weight_width, multiplier=factors, shift=shift,
                         out_low=out_low, out_high=out_high, out_shape=out_shape, pes=pes, ways=ways,
                         out_ways=out_ways, keep_zeros=keep_zeros, groups=groups, **kwargs)

@@ -46,7 +46,8 @@ def made(unit):
 def test_stages(kind):
     for seed in range(2 if kind == "wide conv" else 5):
         network, folding = random_stage(kind, seed)
-        stage = component(network, network.nodes[0], folding, Engine(keep_zeros=seed == 4))
+        stage = component(network, network.nodes[0], folding, Engine(
+            keep_zeros=seed == 4, window=folding.fine is not None))
         assert stage.memories == made(stage), seed
 
 

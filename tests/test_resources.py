@@ -100,13 +100,13 @@ def test_stages(kind, seed):
     assert 0.8 < found.ff / cells.ff < 1.25
 
 
-@pytest.mark.parametrize("kind", ["conv", "wide conv"])
+@pytest.mark.parametrize("kind", ["conv", "wide conv", "window conv"])
 def test_convolutions_are_described_without_their_component(kind):
     for seed in range(20 if kind == "conv" else 4):
         network, folding = random_stage(kind, seed)
         node, = network.nodes
         for family in FAMILIES.values():
-            engine = Engine(family=family)
+            engine = Engine(family=family, window=kind == "window conv", paired=seed % 2 == 1)
             stage = component(network, node, folding, engine)
             assert stage_terms(network, node, folding, engine)[0] == stage.memories
             assert stage_resources(network, node, folding, engine).dsp == stage.dsp_count
@@ -118,7 +118,7 @@ def test_convolutions_are_described_without_their_component(kind):
 def test_all_kinds(kind):
     for seed in range(3):
         network, folding = random_stage(kind, seed)
-        resources = stage_resources(network, *network.nodes, folding, Engine())
+        resources = stage_resources(network, *network.nodes, folding, Engine(window=kind == "window conv"))
         assert 20 < resources.lut < 20_000 and 10 < resources.ff < 20_000
 
 

@@ -51,7 +51,8 @@ def explore(network, images, engine, budget, target):
     -------
     Exploration
     """
-    profile = Profile(network, stored(network, images[:PROFILED]), keep_zeros=engine.keep_zeros)
+    profile = Profile(network, stored(network, images[:PROFILED]), keep_zeros=engine.keep_zeros,
+                      skip_empty=engine.skip_empty)
     if not engine.keep_zeros:           # or every channel has as much to do
         network, profile = _reordered(network, profile)
     space = Space(network, profile, engine)

@@ -5,6 +5,7 @@ import numpy as np
 
 from cores.folding.pareto import unbeaten
 from cores.folding.profile import WINDOWS
+from cores.folding.window_options import window_rows
 from cores.graph import Add, Pool
 from cores.resources.predict import conv_resources, stage_resources
 from cores.stages import Folding, dsps, has_engine, is_depthwise, multipliers
@@ -42,7 +43,7 @@ class Options:
     """
 
     def __init__(self, network, profile, engine, node, in_widths, widths):
-        rows = _engine_rows if has_engine(node) else _plain_rows
+        rows = _plain_rows if not has_engine(node) else window_rows if engine.window else _engine_rows
         make, ways, cycles, amounts = rows(network, profile, engine, node, in_widths, widths)
         self.considered = len(cycles)
         kept = unbeaten(np.column_stack([cycles, *(amounts[name] for name in RESOURCES)]), ways)

@@ -4,6 +4,7 @@ import copy
 import numpy as np
 
 from cores.folding.lane_slack import slowdown
+from cores.folding.window_cycles import WindowLoads
 from cores.graph import Add, Concat, Table
 from cores.stages import has_engine, is_windowed, walk_of
 from sim import reference
@@ -23,17 +24,19 @@ class Profile:
         Stored values of the input.
     keep_zeros : bool
         Count every value: what the dense engine meets.
+    skip_empty : bool
+        Whether the window engine leaves all-zero windows out.
     """
 
-    def __init__(self, network, frames, *, keep_zeros=False):
-        self.network, self.frames = network, len(frames)
+    def __init__(self, network, frames, *, keep_zeros=False, skip_empty=False):
+        self.network, self.frames, self.skip_empty = network, len(frames), skip_empty
         values = reference.run(network, frames)
         self._masks = {name: np.full(v.shape, True) if keep_zeros else v != 0
                        for name, v in values.items()}
         self._zeros = {name: 1 - np.count_nonzero(v) / v.size for name, v in values.items()}
         counted, total = reference.nonzero_macs(network, values)
         self.nonzero_macs = {name: n / total for name, n in counted.items()}
-        self._loads, self._curves, self._beats = {}, {}, {}
+        self._loads, self._curves, self._beats, self._windows = {}, {}, {}, {}
 
     def reordered(self, network, orders):
         """The same of ``network``, which is this one's with its channels in other ``orders``."""
@@ -41,7 +44,7 @@ class Profile:
         result.network = network
         result._masks = {name: mask[..., orders[name]] if name in orders else mask
                          for name, mask in self._masks.items()}
-        result._loads, result._curves, result._beats = {}, {}, {}
+        result._loads, result._curves, result._beats, result._windows = {}, {}, {}, {}
         return result
 
     def nonzeros(self, tensor):
@@ -148,6 +151,8 @@ class Profile:
         of a depthwise convolution costs its non-zeros, or a drain of its channels; a pixel of an
         addition the channels found in either operand; what only moves values, its beats.
         """
+        if folding.fine is not None and has_engine(node):
+            return self.window_cycles(node, folding)
         if has_engine(node):
             passes = -(-(len(node.weights) // node.groups) // folding.pes)
             floor = -(-folding.pes // folding.out_ways) * folding.requantize_cycles
@@ -164,6 +169,21 @@ class Profile:
         taken = [self.beats(name, folding.ways) for name in node.inputs]
         made = self.beats(node.output, folding.ways)
         return max(made, sum(taken) if isinstance(node, Concat) else taken[0])
+
+    def window_cycles(self, node, folding):
+        """Cycles per frame of a convolution with the window engine: of its streams, or of its output."""
+        if node.name not in self._windows:
+            self._windows[node.name] = WindowLoads(
+                self._masks[node.input], walk_of(node, self.network.tensors[node.input]), node.groups,
+                self.skip_empty), {}
+        loads, known = self._windows[node.name]
+        steps = len(node.weights) // node.groups // folding.pes
+        key = folding.lanes, folding.fine, steps, folding.windows
+        if key not in known:
+            known[key] = loads.cycles(*key)
+        target = self.network.tensors[node.output]
+        sums = target.height * target.width * len(node.weights) // folding.out_ways
+        return float(max(known[key], sums * folding.requantize_cycles))
 
     def _merged(self, node, ways):
         """Channels per frame that the busiest way of an addition finds in either operand."""

@@ -5,6 +5,7 @@ cores/resources/coefficients.py. Give the file another name after the hardware h
 """
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from cores import cli
 from cores.emit import ROM_MODULE, FilePlatform, verilog
 from cores.errors import UserError
 from cores.resources import amounts
+from cores.resources.coefficients import COEFFICIENTS
 from cores.resources.predict import logic_terms, memory_blocks
 from cores.resources.random_stages import KINDS, PARTS, random_part, random_stage
 from cores.resources.stage_amounts import stage_terms
@@ -24,10 +26,14 @@ from hdl.pool import Pool
 from hdl.requantize import Requantize
 
 EXAMPLE = "python -m cores.resources.calibrate --rounds 20 --measured build/measured.jsonl"
-TABLE = Path(__file__).with_name("resource_table.py")
+TABLE = Path(__file__).with_name("coefficients.py")
 # Parts that say more when they are alone, and the stages they are taken from.
 SPLIT = {"window": ("conv", "wide conv"), "dot": ("wide conv", "conv"), "accumulator": ("conv", "wide conv"),
          "requantize": ("conv", "conv"), "weigh": ("depthwise", "depthwise"), "reduce": ("pool", "depthwise")}
+WINDOW = "window conv"      # the published engine, and what its terms' names begin with
+WINDOW_TERMS = "arbiter", "densify", "lines", "slots"
+# Its many memories of weights take Yosys minutes as logic; they are left out.
+NO_ROM = ROM_MODULE.replace("module skipstone_rom", "(* blackbox *) module skipstone_rom")
 HELD_OUT = 5            # every so many samples of a kind are predicted, not fitted to
 RIDGE = 1e-3            # what a coefficient costs: those that the samples do not tell apart share
 # Known from the form of the hardware (docs/mac.md): LUTs and flip-flops. The samples are too small
@@ -37,16 +43,17 @@ KNOWN = {"dot mux": (1, 0), "dot held": (0, 1), "dot carries": (1, 1), "sums add
 
 def measure(kind, seed):
     """Synthesise one random stage or part; even seeds for 7-series, odd ones for UltraScale+."""
-    family, _ = _engine(seed)
+    family, _ = _engine(kind, seed)
     platform = FilePlatform()
-    text = ROM_MODULE + verilog(sample(kind, seed)[0], name="stage", platform=platform)
+    rom = NO_ROM if kind == WINDOW else ROM_MODULE
+    text = rom + verilog(sample(kind, seed)[0], name="stage", platform=platform)
     cells = synthesise(text, top="stage", family=family, files=platform.files)
     return {"kind": kind, "seed": seed, "cells": cells.by_type}
 
 
 def sample(kind, seed):
     """A component, its memories, and its amounts of logic."""
-    _, engine = _engine(seed)
+    _, engine = _engine(kind, seed)
     if kind in KINDS:
         network, folding = random_stage(kind, seed)
         node, = network.nodes
@@ -97,20 +104,25 @@ def _split(kind, stage, seed, engine):
                                 out_width=unit.out_shape.width)
 
 
-def _engine(seed):
+def _engine(kind, seed):
     family = list(FAMILIES)[seed % len(FAMILIES)]
-    return family, Engine(family=FAMILIES[family])
+    engine = Engine(family=FAMILIES[family])
+    if kind == WINDOW:
+        engine = replace(engine, window=True, skip_empty=seed // 2 % 2 == 1, paired=seed // 4 % 2 == 1)
+    return family, engine
 
 
 class Samples:
     """Measured stages as equations: amounts times coefficients make what memories leave of LUTs and FFs."""
 
-    def __init__(self, rows):
-        self.rows = rows
+    def __init__(self, rows, given=KNOWN):
+        self.rows, self.given = rows, given
         self.held, logic = [], []
         for row in rows:
             _, memories, amount = sample(row["kind"], row["seed"])
-            held = memory_blocks(memories, _engine(row["seed"])[0])
+            if row["kind"] == WINDOW:
+                memories = {size: count for size, count in memories.items() if size.kind != "rom"}
+            held = memory_blocks(memories, _engine(row["kind"], row["seed"])[0])
             self.held.append((held.lut, held.ff, held.bram36))
             logic.append(logic_terms(held, amount))
         self.names = sorted({name for amount in logic for name in amount})
@@ -121,8 +133,8 @@ class Samples:
 
     def fit(self, chosen):
         """Coefficients (names, 2) of LUTs and flip-flops, from the samples ``chosen`` (a mask)."""
-        known = np.array([KNOWN.get(name, (0, 0)) for name in self.names], float)
-        free = np.array([name not in KNOWN for name in self.names])
+        known = np.array([self.given.get(name, (0, 0)) for name in self.names], float)
+        free = np.array([name not in self.given for name in self.names])
         left = self.measured[:, :2] - self.held[:, :2] - self.amounts @ known
         for n in range(2):
             weight = 1 / np.maximum(self.measured[chosen, n], 50)       # relative errors count
@@ -157,9 +169,9 @@ def held_out(rows):
     return np.array(mask)
 
 
-def table_text(names, coefficients):
+def table_text(coefficients):
     """Python source of the coefficients."""
-    lines = [f'    "{name}": ({lut:g}, {ff:g}),\n' for name, (lut, ff) in zip(names, coefficients.round(3))]
+    lines = [f'    "{name}": ({lut:g}, {ff:g}),\n' for name, (lut, ff) in sorted(coefficients.items())]
     return (f'"""LUTs and flip-flops per unit of each amount of logic; made by\n\n    {EXAMPLE}\n"""\n\n'
             '__all__ = ["COEFFICIENTS"]\n\nCOEFFICIENTS = {\n' + "".join(lines) + "}\n")
 
@@ -168,6 +180,7 @@ def parser():
     result = cli.Parser("cores.resources.calibrate", __doc__, EXAMPLE)
     add = result.add_argument
     add("--measured", type=Path, required=True, metavar="FILE", help="measurements, one JSON object a line")
+    add("--only", choices=(WINDOW,), help="measure and fit this kind only, with what the others have in common as it is")
     add("--rounds", type=cli.positive_int, default=None, metavar="N",
         help="measure until each kind has N samples; without it, only fit")
     return result
@@ -185,7 +198,7 @@ def run(args):
     console = cli.console()
     with console.status("") as status, args.measured.open("a") as file:
         for n in range(args.rounds or 0):
-            for kind in (*KINDS, *PARTS, *SPLIT):
+            for kind in [args.only] if args.only else [*KINDS, *PARTS, *SPLIT]:
                 if (kind, n) not in done:
                     status.update(f"{kind} {n}")
                     rows.append(measure(kind, n))
@@ -193,7 +206,9 @@ def run(args):
                     file.flush()
     if not rows:
         raise UserError(f"{str(args.measured)!r} has no measurements; give --rounds")
-    samples, mask = Samples(rows), held_out(rows)
+    rows = [row for row in rows if args.only in (None, row["kind"])]
+    given = KNOWN | {name: both for name, both in COEFFICIENTS.items() if not name.startswith(WINDOW_TERMS)}
+    samples, mask = Samples(rows, given if args.only else KNOWN), held_out(rows)
     columns = ("kind", "samples", "LUT error", "FF error", "largest LUT", "largest FF", "BRAM wrong")
     for title, coefficients, chosen in (
             ("held out of the fit", samples.fit(~mask), mask), ("all", samples.fit(mask | True), mask | True)):
@@ -201,7 +216,8 @@ def run(args):
         for kind, count, *shares, wrong in errors(samples, coefficients, chosen):
             table.add_row(kind, str(count), *(f"{share:.1%}" for share in shares), str(wrong))
         console.print(table)
-    TABLE.write_text(table_text(samples.names, coefficients))
+    found = (COEFFICIENTS if args.only else {}) | dict(zip(samples.names, coefficients.round(3).tolist()))
+    TABLE.write_text(table_text(found))
     return 0
 
 

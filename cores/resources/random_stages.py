@@ -128,6 +128,26 @@ def _wide_conv(rng):
             return network, folding
 
 
+def _window_conv(rng):
+    """With the published window engine."""
+    out_ways, ways = _one(rng, [1, 1, 2]), _one(rng, [1, 1, 1, 2])
+    coarse_in = ways * _one(rng, [1, 2, 4])
+    coarse_out = out_ways * _one(rng, [1, 2, 4, 8])
+    channels, filters = coarse_in * _log_between(rng, 1, 16), coarse_out * _log_between(rng, 1, 8)
+    source = _source(rng, channels)
+    window, kernel = _window(rng, source, [(1, 1), (3, 3), (3, 3), (3, 3), (5, 5)])
+    fine = min(kernel[0] * kernel[1], _one(rng, [1, 2, 3, 4, 5, 6, 9]))
+    while coarse_in * coarse_out * fine > 32 and fine > 1:
+        fine -= 1
+    weights = _weights(rng, filters, *kernel, channels)
+    low, high = _one(rng, RANGES)
+    node = Conv("stage", "in", "out", weights, rng.integers(-5000, 5000, filters),
+                _requantization(rng, filters, low, high, _typical(weights, source)), **window)
+    target = Tensor("out", *output_size(node, source.height, source.width), filters, low, high)
+    return _graph(node, source, target, folding=Folding(
+        coarse_in, 1, coarse_out, ways, out_ways, requantize_cycles=_one(rng, CYCLES), fine=fine))
+
+
 def _depthwise(rng):
     channels = _log_between(rng, 4, 128)
     source = _source(rng, channels)
@@ -228,7 +248,8 @@ def _table(rng):
 
 
 KINDS = {"conv": _conv, "depthwise": _depthwise, "pool": _pool, "add": _add, "concat": _concat,
-         "slice": _slice, "pad": _pad, "upsample": _upsample, "table": _table, "wide conv": _wide_conv}
+         "slice": _slice, "pad": _pad, "upsample": _upsample, "table": _table, "wide conv": _wide_conv,
+         "window conv": _window_conv}
 
 
 def random_part(kind, seed):

@@ -9,6 +9,7 @@ import numpy as np
 from cores import graph
 from cores.resources import amounts
 from cores.resources.amounts import bits, pitch_adders, queue, sum_of
+from cores.resources.window_amounts import window_engine, window_engine_memories
 from cores.stages import (
     component,
     has_engine,
@@ -44,7 +45,8 @@ def stage_terms(network, node, folding, engine):
     sources = [network.tensors[name] for name in node.inputs]
     target = network.tensors[node.output]
     if has_engine(node):
-        return _conv(node, *sources, target, folding, engine)
+        conv = _window_conv if engine.window else _conv
+        return conv(node, *sources, target, folding, engine)
     stage, memories = _stage(network, node, replace(folding, requantize_cycles=1), engine)
     kind = _depthwise if is_depthwise(node) else _KINDS[type(node)]
     return memories, kind(stage, node, sources, target, folding, engine)
@@ -129,6 +131,26 @@ def conv_parts(node, source, target, engine):
 
     return [(part.__code__.co_varnames[:part.__code__.co_argcount], part)
             for part in (window, weights, dots, accumulator, requantize)]
+
+
+def _window_conv(node, source, target, folding, engine):
+    """Memories and amounts of logic of a convolution with the published window engine."""
+    shape, ways, lanes = shape_of(source), folding.out_ways, folding.lanes
+    sum_width = lane_sum_bits(node, source, lanes, 1)
+    width = max(sum_bits(node, source), sum_width)
+    given = {"walk": walk_of(node, source), "channels": source.channels, "ways": folding.ways,
+             "coarse_in": lanes, "coarse_out": folding.pes, "fine": folding.fine, "windows": folding.windows,
+             "steps": len(node.weights) // node.groups // folding.pes, "weight_width": weight_width(node),
+             "sum_width": sum_width}
+    sums = {"lanes": lanes, "sum_width": sum_width, "width": width, "filters": len(node.weights), "ways": ways,
+            "windows": folding.windows}
+    shift = node.requantization.shift
+    memories = total([window_engine_memories(shape, **given), accumulator_memories(**sums),
+                      requantize_memories(shift, shape_of(target), ways=ways)])
+    return memories, sum_of(
+        window_engine(shape, **given, out_ways=ways, skip_empty=engine.skip_empty, paired=engine.paired,
+                      family=engine.family),
+        amounts.accumulator(**sums), _requantize(shift, target, width, ways, folding, engine), {"conv": 1})
 
 
 def _requantize(shift, target, width, ways, folding, engine):

@@ -1,0 +1,59 @@
+"""The table that compares engines: what it computes, adds to and refuses."""
+import json
+
+import pytest
+
+from cores import plots
+from sim import bench
+from sim.bench_table import Measured, markdown
+
+ROW = Measured("net", "sparse", 10, 8, 16, macs=8000, nonzero=4000.0, clock_mhz=200.0, modelled=500.0,
+               predicted_lut=1600, bram36=2.5)
+
+
+def test_figures_say_where_they_come_from():
+    assert ROW.cells() == ("net", "sparse", "8", "16", "500 m", "2.00 m", "0.50 m", "1,600 p", "100 p", "2.5 p", "0.80 m",
+                           "400,000 m")
+
+
+def test_what_is_measured_replaces_what_is_modelled():
+    row = Measured(**vars(ROW) | {"simulated": 1000.0, "lut": 3200})
+    assert row.cells()[4:] == ("1,000 s", "1.00 s", "0.25 s", "3,200 y", "200 y", "2.5 y", "0.40 s", "200,000 s")
+
+
+def test_markdown():
+    text = markdown([ROW, Measured(**vars(ROW) | {"engine": "dense"})])
+    lines = text.splitlines()
+    assert len({line.count("|") for line in lines[:4]}) == 1 and lines[2].startswith("| net | sparse | 8 | 16 |")
+    assert "At 200 MHz." in text
+
+
+def test_picture():
+    assert plots.png(plots.engines([ROW])) == plots.png(plots.engines([ROW]))
+
+
+def test_runs_add_up(tmp_path, capsys):
+    """The bundled network with two engines, one run each."""
+    for engine in ("dense", "window"):
+        assert bench.main(["--engine", engine, "--dsp", "16", "--out", str(tmp_path)]) == 0
+    rows = json.loads((tmp_path / "bench.json").read_text())["rows"]
+    assert [row["engine"] for row in rows] == ["dense", "window"]
+    assert all(0 < row["dsp"] <= 16 and row["simulated"] is None and row["lut"] is None for row in rows)
+    assert (tmp_path / "comparison.md").read_text().count("| digits |") == 2
+    assert (tmp_path / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert "digits" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["a.onnx", "b.onnx", "--name", "c"], "--name is for a single model"),
+    (["nowhere.onnx"], "'nowhere.onnx' is neither a file nor the bundled network"),
+])
+def test_refuses(arguments, message, tmp_path, capsys):
+    assert bench.main([*arguments, "--out", str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_refuses_results_of_another_version(tmp_path, capsys):
+    (tmp_path / "bench.json").write_text('{"rows": [{"engine": "sparse"}]}')
+    assert bench.main(["--out", str(tmp_path)]) == 2
+    assert "is not of this version" in capsys.readouterr().err
