@@ -73,7 +73,9 @@ def chosen(network, names):
     known = {node.name: node for node in network.nodes}
     for name in names:
         if name != "all" and name not in known:
-            raise UserError(f"Stage must be all or one of {network.name!r}, as report.json names them, not {name!r}")
+            first = ", ".join(list(known)[:3])
+            raise UserError(f"Stage must be all, or one of the {len(known)} of {network.name!r} ({first}, …: report.json "
+                            f"has their names), not {name!r}")
     return [node for node in network.nodes if node.name in names or "all" in names]
 
 

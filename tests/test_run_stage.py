@@ -116,7 +116,8 @@ def test_each_output_is_compared(damaged, capsys):
 
 
 @pytest.mark.parametrize("options, message", [
-    (["--stage", "conv9"], "error: Stage must be all or one of 'chain', as report.json names them, not 'conv9'"),
+    (["--stage", "conv9"], "error: Stage must be all, or one of the 4 of 'chain' (conv0, max1, conv2, …: report.json "
+                           "has their names), not 'conv9'"),
     (["--stage", "all", "--wave", "WAVE"], "error: A waveform is of one stage; name one with --stage"),
 ])
 def test_refusals(design, tmp_path, options, message, capsys):

@@ -66,3 +66,11 @@ def test_command_line(tmp_path):
                str(tmp_path / "pictures.npz"), "--form", "qlinear", "--save", str(tmp_path / "q.onnx")]
     subprocess.run(command, check=True, cwd=tmp_path)
     assert "QLinearConv" in {node.op_type for node in onnx.load(tmp_path / "q.onnx").graph.node}
+
+
+def test_command_line_refuses(tmp_path):
+    command = [sys.executable, __file__.replace("test_user", "user"), str(tmp_path / "absent.onnx"),
+               "--images", str(tmp_path), "--save", str(tmp_path / "q.onnx")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2 and "no such file; give the path of an ONNX model" in done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1

@@ -14,7 +14,7 @@ from onnx import helper, numpy_helper
 from onnxruntime import quantization as ort
 
 from cores import cli
-from cores.importer.reader import graph_input
+from cores.importer.reader import graph_input, read
 from cores.opening import add_preprocessing, preprocessing_of
 from cores.preprocessing import Preprocessing
 from cores.quantization.channels import file_input
@@ -130,6 +130,7 @@ def main():
 def run(args):
     """Quantize and write one file."""
     cli.check_writable(args.save)
+    read(args.model)        # refuses what is no valid file; the file itself keeps its opset
     model = onnx.load(args.model)
     images, _, _ = pictures.load(args.images, *graph_input(model)[1].shape)
     onnx.save(quantized_by_onnxruntime(
