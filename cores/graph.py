@@ -46,6 +46,8 @@ class Tensor:
 class Requantization:
     """From sums to stored values: ``clip(round_half_even(sum * multiplier / 2**shift), low, high)``.
 
+    Of that, values from 1 to ``threshold`` - 1 become 0. A threshold needs ``low`` to be 0.
+
     ``multiplier`` (unsigned, 17 bits) and ``shift`` (0 to 63) are int64 arrays with one entry per
     channel; ReLU and ReLU6 are ``low`` and ``high``. Adding the zero point after rounding and
     storing ``q - zero_point`` cancel out.
@@ -54,6 +56,7 @@ class Requantization:
     shift: np.ndarray
     low: int
     high: int
+    threshold: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +131,8 @@ class Add:
 
     With q = stored + zero point, the stored result is ``clip(round_half_even((a * multipliers[0]
     + b * multipliers[1]) / 2**shift + zero_point) - zero_point, low, high)``: the zero point
-    matters, as a tie goes to the even q. ``multipliers`` are two integers below 2**17.
+    matters, as a tie goes to the even q. ``multipliers`` are two integers below 2**17;
+    ``threshold`` is as in :class:`Requantization`.
     """
     name: str
     first: str
@@ -139,6 +143,7 @@ class Add:
     zero_point: int
     low: int
     high: int
+    threshold: int = 0
     op: str = "add"
 
     @property

@@ -165,7 +165,7 @@ def _conv(node, sources, target, folding, engine, common):
     common.update(
         walk=walk_of(node, source), low=source.low, high=source.high, bias=node.bias,
         weight_width=weight_width(node), multiplier=scale.multiplier, shift=scale.shift,
-        out_low=scale.low, out_high=scale.high, out_shape=shape_of(target),
+        out_low=scale.low, out_high=scale.high, threshold=scale.threshold, out_shape=shape_of(target),
         family=engine.family, requantize_cycles=folding.requantize_cycles, windows=folding.windows)
     if is_depthwise(node):
         return Depthwise(shape_of(source), weights=node.weights[..., 0], row_lanes=folding.row_lanes,
@@ -183,7 +183,7 @@ def _pool(node, sources, target, folding, engine, common):
     scale = node.requantization
     if scale is not None:
         common.update(multiplier=scale.multiplier, shift=scale.shift, low=scale.low,
-                      high=scale.high, counted=node.counted,
+                      high=scale.high, threshold=scale.threshold, counted=node.counted,
                       requantize_cycles=folding.requantize_cycles)
     return Pool(shape_of(source), channels=source.channels, op=node.op, walk=walk_of(node, source),
                 out_shape=shape_of(target), family=engine.family, **common)
@@ -192,7 +192,7 @@ def _pool(node, sources, target, folding, engine, common):
 def _add(node, sources, target, folding, engine, common):
     return Add(*map(shape_of, sources), channels=target.channels, multipliers=node.multipliers,
                shift=node.shift, zero_point=node.zero_point, low=node.low, high=node.high,
-               out_shape=shape_of(target), dsps=folding.add_dsps, **common)
+               threshold=node.threshold, out_shape=shape_of(target), dsps=folding.add_dsps, **common)
 
 
 def _concat(node, sources, target, folding, engine, common):

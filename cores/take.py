@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from cores.graph import Conv, Pool, Requantization, Table
+from cores.graph import Conv, Pool, Table
 
 __all__ = ["take"]
 
@@ -29,4 +29,4 @@ def take(node, source, made):
 
 
 def _entries(scale, made):
-    return Requantization(scale.multiplier[made], scale.shift[made], scale.low, scale.high)
+    return replace(scale, multiplier=scale.multiplier[made], shift=scale.shift[made])

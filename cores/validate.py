@@ -101,6 +101,10 @@ def _check_add(node, sources, target, where):
 def _check_bounds(bounds, target, where):
     _check(target.low <= bounds.low <= bounds.high <= target.high, where,
            f"clamp bounds must lie in the output's {target.low} to {target.high}")
+    _check(0 <= bounds.threshold <= bounds.high, where,
+           f"threshold must be from 0 to {bounds.high}, not {bounds.threshold}")
+    _check(bounds.low == 0 or not bounds.threshold, where,
+           f"threshold must be 0 with a lower bound other than 0, not {bounds.threshold}")
 
 
 def _check_window(node, source, target, where):

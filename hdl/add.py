@@ -3,8 +3,8 @@ from amaranth import Cat, Module, Mux, Shape, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .bounds import limits, signed_bits
-from .check import between
+from .bounds import clamp, limits, signed_bits
+from .check import between, threshold_within
 from .memory import total
 from .pitch import lookup
 from .requantize import MULTIPLIER_BITS
@@ -46,6 +46,8 @@ class Add(wiring.Component):
         Zero point of the output; only its parity matters.
     low, high : int
         Bounds of the stored result; ``low <= 0 <= high``.
+    threshold : int
+        Results below it become 0, see :class:`~hdl.requantize.Requantize`.
     out_shape : shape-like
         Stored result.
     keep_zeros : bool
@@ -69,7 +71,7 @@ class Add(wiring.Component):
     latency = 7
 
     def __init__(self, shape_a, shape_b, *, channels, ways=1, multipliers, shift, zero_point, low,
-                 high, out_shape, keep_zeros=False, dsps=None):
+                 high, out_shape, keep_zeros=False, dsps=None, threshold=0):
         self.shapes = Shape.cast(shape_a), Shape.cast(shape_b)
         for shape in self.shapes:
             between("Operand width", shape.width, 1, 17)
@@ -84,6 +86,7 @@ class Add(wiring.Component):
         least, most = limits(self.out_shape)
         self.low = between("Lower bound", low, least, 0)
         self.high = between("Upper bound", high, 0, most)
+        self.threshold = threshold_within(threshold, low, high)
         self.keep_zeros, self.ways = keep_zeros, ways
 
         # Common factors of two, and what shifts any sum to 0, only cost bits.
@@ -185,9 +188,7 @@ class Add(wiring.Component):
             bit = (whole[0] | fraction.all()) if self.ties_to_odd else (whole[0] & fraction.any())
             whole = Cat(bit, whole[1:]).as_signed()
         whole = register(whole, "whole")
-        clamped = Mux(whole < self.low, self.low, Mux(whole > self.high, self.high, whole))
-        return register(clamped, "result", self.out_shape)
-
+        return register(clamp(whole, self.low, self.high, self.threshold), "result", self.out_shape)
 
 
 def _tables(m, operand, multiplier, offset, name):

@@ -1,13 +1,19 @@
 """Bounds of shapes, and the exact ones of sums of products: what accumulators are sized by."""
 import numpy as np
+from amaranth import Mux
 
-__all__ = ["limits", "signed_bits", "sum_bounds"]
+__all__ = ["clamp", "limits", "signed_bits", "sum_bounds"]
 
 
 def limits(shape):
     """Least and largest number of an Amaranth shape."""
     least = -(1 << shape.width >> 1) if shape.signed else 0
     return least, least + (1 << shape.width) - 1
+
+
+def clamp(value, low, high, threshold=0):
+    """``value`` within its bounds; with a threshold, 0 below it: ``low`` compares with another number."""
+    return Mux(value < (threshold or low), low, Mux(value > high, high, value))
 
 
 def signed_bits(low, high):

@@ -1,6 +1,6 @@
 """Parameter checks shared by the components."""
 
-__all__ = ["positive", "between"]
+__all__ = ["positive", "between", "threshold_within"]
 
 
 def between(name, value, low, high):
@@ -17,3 +17,10 @@ def positive(name, value):
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise TypeError(f"{name} must be a positive integer, not {value!r}")
     return value
+
+
+def threshold_within(threshold, low, high):
+    """Return the ``threshold`` of results from ``low`` to ``high``; raise TypeError or ValueError."""
+    if threshold and low:
+        raise ValueError(f"Threshold must be 0 with a lower bound other than 0, not {threshold!r}")
+    return between("Threshold", threshold, 0, high)

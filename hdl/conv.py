@@ -54,7 +54,7 @@ class Conv(wiring.Component):
         Added to the sums.
     weight_width : int
         2 to 16 bits.
-    multiplier, shift, out_low, out_high, out_shape
+    multiplier, shift, out_low, out_high, threshold, out_shape
         Requantization, see :class:`~hdl.requantize.Requantize`.
     pes, lanes, row_lanes : int
         Processing elements per lane, channel lanes and row lanes. With several groups, ``pes``
@@ -86,7 +86,7 @@ class Conv(wiring.Component):
     def __init__(self, shape, *, low, high, walk, weights, bias, weight_width, multiplier, shift,
                  out_low, out_high, out_shape, pes, lanes=1, row_lanes=1, ways=1, out_ways=1,
                  windows=4, slots=None, keep_zeros=False, groups=1, family="behavioural",
-                 requantize_cycles=1):
+                 requantize_cycles=1, threshold=0):
         weights, bias = np.asarray(weights, np.int64), np.asarray(bias, np.int64)
         if not isinstance(walk, Walk):
             raise TypeError(f"Walk must be a Walk, not {walk!r}")
@@ -136,7 +136,8 @@ class Conv(wiring.Component):
             windows=windows)
         self.requantize = Requantize(
             width=width, multiplier=multiplier, shift=shift, low=out_low, high=out_high,
-            shape=out_shape, ways=out_ways, keep_zeros=keep_zeros, cycles=requantize_cycles)
+            threshold=threshold, shape=out_shape, ways=out_ways, keep_zeros=keep_zeros,
+            cycles=requantize_cycles)
         super().__init__({
             "i": In(PixelSignature(shape, channels=channels, ways=ways)),
             "o": Out(PixelSignature(out_shape, channels=filters, ways=out_ways))})

@@ -55,7 +55,7 @@ class Depthwise(wiring.Component):
         Added to the sums.
     weight_width : int
         2 to 16 bits.
-    multiplier, shift, out_low, out_high, out_shape
+    multiplier, shift, out_low, out_high, threshold, out_shape
         Requantization, see :class:`~hdl.requantize.Requantize`.
     ways : int
         Ways of input and output; at most the channels.
@@ -84,7 +84,7 @@ class Depthwise(wiring.Component):
 
     def __init__(self, shape, *, low, high, walk, weights, bias, weight_width, multiplier, shift,
                  out_low, out_high, out_shape, ways=1, row_lanes=1, windows=4, slots=None,
-                 keep_zeros=False, family="behavioural", requantize_cycles=1):
+                 keep_zeros=False, family="behavioural", requantize_cycles=1, threshold=0):
         weights, bias = np.asarray(weights, np.int64), np.asarray(bias, np.int64)
         if not isinstance(walk, Walk):
             raise TypeError(f"Walk must be a Walk, not {walk!r}")
@@ -129,8 +129,8 @@ class Depthwise(wiring.Component):
                 windows=windows if row_lanes > 1 else 1))
             self.requantizes.append(Requantize(
                 width=self.width, multiplier=np.asarray(multiplier)[way::ways],
-                shift=np.asarray(shift)[way::ways], low=out_low, high=out_high, shape=out_shape,
-                keep_zeros=keep_zeros, cycles=requantize_cycles))
+                shift=np.asarray(shift)[way::ways], low=out_low, high=out_high, threshold=threshold,
+                shape=out_shape, keep_zeros=keep_zeros, cycles=requantize_cycles))
         super().__init__({
             "i": In(signature), "o": Out(PixelSignature(out_shape, channels=channels, ways=ways))})
 

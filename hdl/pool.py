@@ -53,7 +53,7 @@ class Pool(wiring.Component):
         Ways of input and output; at most ``channels``.
     out_shape : shape-like or None
         Stored result; a maximum's is always ``shape``.
-    multiplier, shift, low, high
+    multiplier, shift, low, high, threshold
         Requantization of an average's sums, see :class:`~hdl.requantize.Requantize`; one multiplier
         and shift per channel, or with ``counted`` one per tap of the kernel: entry n - 1 is that of
         windows with n taps that count.
@@ -84,7 +84,7 @@ class Pool(wiring.Component):
 
     def __init__(self, shape, *, walk, channels, op, ways=1, out_shape=None, multiplier=None,
                  shift=None, low=None, high=None, counted=None, keep_zeros=False, slots=None,
-                 family="behavioural", requantize_cycles=1):
+                 family="behavioural", requantize_cycles=1, threshold=0):
         if not isinstance(walk, Walk):
             raise TypeError(f"Walk must be a Walk, not {walk!r}")
         if op not in ("max", "avg"):
@@ -105,6 +105,8 @@ class Pool(wiring.Component):
         if op == "max" and requantize_cycles != 1:
             raise ValueError(
                 f"Requantize cycles must be 1 for a maximum, not {requantize_cycles!r}")
+        if op == "max" and threshold:
+            raise ValueError(f"Threshold must be 0 for a maximum, not {threshold!r}")
         self.counts = None if counted is None else _counts(walk, counted)
         if op == "avg":
             if out_shape is None:
@@ -130,7 +132,7 @@ class Pool(wiring.Component):
             Requantize(width=self.sum_width, multiplier=np.asarray(multiplier)[entries],
                        shift=np.asarray(shift)[entries], low=low, high=high, shape=out_shape,
                        keep_zeros=keep_zeros, channels=None if counted is None else shares[w],
-                       cycles=requantize_cycles)
+                       cycles=requantize_cycles, threshold=threshold)
             for w, entries in enumerate(self._entries())]
         self.out_shape = self.shape if op == "max" else Shape.cast(out_shape)
         super().__init__({

@@ -5,7 +5,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .accumulator import totals_layout
-from .check import between, positive
+from .bounds import clamp
+from .check import between, positive, threshold_within
 from .memory import rom, total
 from .multiply import MAX_CYCLES, MULTIPLIER_BITS, multiply, multiply_latency
 from .rom import Rom, pack
@@ -48,7 +49,8 @@ class Requantize(wiring.Component):
     """Scale, round half to even and clamp sums, and send the non-zero results as a pixel stream.
 
     The result is ``clip(round_half_even(sum * multiplier / 2**shift), low, high)`` with a multiplier
-    and a shift for each channel, the integer arithmetic of quantized ONNX. ReLU is ``low = 0``.
+    and a shift for each channel, the integer arithmetic of quantized ONNX. ReLU is ``low = 0``; with
+    a ``threshold``, results below it are 0 too, and are not sent.
     With ``channels`` given, they are chosen by ``i.payload.index`` instead, whatever the channel.
     One sum per way in ``cycles`` cycles, ``latency`` cycles to the output. ``i.ready`` depends
     combinationally on the queues' state only.
@@ -61,6 +63,8 @@ class Requantize(wiring.Component):
         From 0 to 2**17 - 1, and from 0 to 63.
     low, high : int
         Bounds of the result; ``low <= 0 <= high``.
+    threshold : int
+        From 0 to ``high``, 0 (or 1) for none; only with ``low = 0``.
     shape : shape-like
         Stored result.
     ways : int
@@ -94,7 +98,7 @@ class Requantize(wiring.Component):
     """
 
     def __init__(self, *, width, multiplier, shift, low, high, shape, ways=1, keep_zeros=False, depth=QUEUE_DEPTH,
-                 channels=None, cycles=1):
+                 channels=None, cycles=1, threshold=0):
         self.width, self.ways = positive("Width", width), positive("Ways", ways)
         self.multiplier, self.shift = np.asarray(multiplier, np.int64), np.asarray(shift, np.int64)
         if self.multiplier.shape != self.shift.shape or self.multiplier.ndim != 1 \
@@ -111,6 +115,7 @@ class Requantize(wiring.Component):
         least = -(1 << (self.shape.width - 1)) if self.shape.signed else 0
         self.low = between("Lower bound", low, least, 0)
         self.high = between("Upper bound", high, 0, least + (1 << self.shape.width) - 1)
+        self.threshold = threshold_within(threshold, low, high)
         self.keep_zeros, self.depth = keep_zeros, positive("Depth", depth)
         self.cycles = between("Cycles", cycles, 1, MAX_CYCLES)
         layout = totals_layout(width, ways)
@@ -232,6 +237,5 @@ class Requantize(wiring.Component):
         result = Signal(self.shape, name=f"result_{w}", reset_less=True)
         m.d.comb += rounded.eq(whole + up)
         with m.If(en):
-            m.d.sync += result.eq(Mux(rounded < self.low, self.low,
-                                      Mux(rounded > self.high, self.high, rounded)))
+            m.d.sync += result.eq(clamp(rounded, self.low, self.high, self.threshold))
         return result

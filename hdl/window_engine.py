@@ -52,7 +52,7 @@ class WindowConv(wiring.Component):
 
     Parameters
     ----------
-    shape, low, high, walk, weights, bias, weight_width, multiplier, shift, out_low, out_high, out_shape
+    shape, low, high, walk, weights, bias, weight_width, multiplier, shift, out_low, out_high, threshold, out_shape
         As of :class:`~hdl.conv.Conv`.
     coarse_in : int
         Streams; divides the channels of a group.
@@ -90,7 +90,7 @@ class WindowConv(wiring.Component):
     def __init__(self, shape, *, low, high, walk, weights, bias, weight_width, multiplier, shift,
                  out_low, out_high, out_shape, coarse_in=1, coarse_out=1, fine=1, ways=1, out_ways=1,
                  windows=4, groups=1, skip_empty=False, paired=False, family="behavioural",
-                 requantize_cycles=1):
+                 requantize_cycles=1, threshold=0):
         weights, bias = np.asarray(weights, np.int64), np.asarray(bias, np.int64)
         if not isinstance(walk, Walk):
             raise TypeError(f"Walk must be a Walk, not {walk!r}")
@@ -141,7 +141,7 @@ class WindowConv(wiring.Component):
             lanes=coarse_in, sum_width=sum_width, bias=bias, width=width, ways=out_ways, windows=windows)
         self.requantize = Requantize(
             width=width, multiplier=multiplier, shift=shift, low=out_low, high=out_high,
-            shape=out_shape, ways=out_ways, cycles=requantize_cycles)
+            threshold=threshold, shape=out_shape, ways=out_ways, cycles=requantize_cycles)
         super().__init__({
             "i": In(PixelSignature(shape, channels=channels * groups, ways=ways)),
             "o": Out(PixelSignature(out_shape, channels=filters, ways=out_ways))})

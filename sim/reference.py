@@ -18,7 +18,7 @@ _COLUMNS = 1 << 20
 def requantize(sums, requantization, index=slice(None)):
     """``clip(round_half_even(sum * multiplier / 2**shift), low, high)``, per last axis.
 
-    Exact for sums below 2**45. ``index`` chooses the entries of multiplier and shift, which then
+    What is below the threshold then becomes 0. Exact for sums below 2**45. ``index`` chooses the entries of multiplier and shift, which then
     broadcast against the sums.
     """
     multiplier, shift = (_uniform(array[index])
@@ -29,7 +29,15 @@ def requantize(sums, requantization, index=slice(None)):
     values += (1 << np.maximum(shift - 1, 0)) - 1
     values += odd
     values >>= shift
-    return np.clip(values, requantization.low, requantization.high, out=values).astype(np.int32)
+    return _clamp(values, requantization)
+
+
+def _clamp(values, bounds):
+    """Within the bounds, and 0 below the threshold; in place, as int32."""
+    np.clip(values, bounds.low, bounds.high, out=values)
+    if bounds.threshold > 1:
+        values[values < bounds.threshold] = 0
+    return values.astype(np.int32)
 
 
 def _uniform(array):
@@ -127,7 +135,7 @@ def sum_pool(x, pool):
 def add(x_a, x_b, node):
     """``clip(round_half_even((a * m_a + b * m_b) / 2**shift + zero_point) - zero_point, low, high)``.
 
-    Exact for values of 17 bits.
+    What is below the threshold then becomes 0. Exact for values of 17 bits.
     """
     values = np.asarray(x_a, np.int64) * node.multipliers[0]
     values += np.asarray(x_b, np.int64) * node.multipliers[1]
@@ -137,7 +145,7 @@ def add(x_a, x_b, node):
         values += (1 << node.shift - 1) - 1
         values += odd
         values >>= node.shift
-    return np.clip(values, node.low, node.high, out=values).astype(np.int32)
+    return _clamp(values, node)
 
 
 def _conv(node, x):

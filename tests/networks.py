@@ -1,4 +1,6 @@
 """Small integer graphs with random weights, for the tests of whole designs."""
+from dataclasses import replace
+
 import numpy as np
 
 from cores.graph import Add, Conv, Graph, Pool, Requantization, Tensor
@@ -22,7 +24,7 @@ def chain(*layers, shape, low=0, high=255, weight_bits=8, seed=0, zero_point=0, 
 
     A layer is a dict: ``op`` ("conv", "depthwise", "fc", "max", "avg", "add"), ``filters``,
     ``kernel``, ``stride``, ``padding``, and the ``low`` and ``high`` of its output (0 and 255 if
-    absent). It reads the tensor before it, or the one named ``source``; an addition reads ``other``
+    absent), and its ``threshold``. It reads the tensor before it, or the one named ``source``; an addition reads ``other``
     too. Layer n makes the tensor ``tn``.
     """
     rng = np.random.default_rng(seed)
@@ -45,12 +47,12 @@ def chain(*layers, shape, low=0, high=255, weight_bits=8, seed=0, zero_point=0, 
             bias = rng.integers(-99, 99, filters)
             node = Conv(*common, weights, bias, None, **window, op=op, groups=groups)
             sums = reference.conv_sums(values, node)
-            node = Conv(*common, weights, bias, scaled(sums, low_out, high_out), **window, op=op,
-                        groups=groups)
+            scale = replace(scaled(sums, low_out, high_out), threshold=layer.get("threshold", 0))
+            node = Conv(*common, weights, bias, scale, **window, op=op, groups=groups)
         elif op == "add":
             multipliers, shift = add_scales(0.75, 0.5, 1.0)
             node = Add(f"add{number}", source, layer["other"], f"t{number}", multipliers, shift, 3,
-                       low_out, high_out)
+                       low_out, high_out, layer.get("threshold", 0))
         else:
             scale = None
             if op == "avg":

@@ -34,14 +34,14 @@ SHAPES = ACTIVATIONS | {"s5": (signed(5), -16, 15), "s10": (signed(10), -512, 51
 
 
 def case_of(x_a, x_b, *, a="u8", b="u8", out="u8", multipliers=(70000, 100000), shift=17,
-            zero_point=0, low=None, high=None, ways=1, keep_zeros=False, dsps=None):
+            zero_point=0, low=None, high=None, ways=1, keep_zeros=False, dsps=None, threshold=0):
     """A design, the beats of both inputs, and the expected output, of maps (..., channels)."""
     (shape_a, *_), (shape_b, *_), (out_shape, least, most) = (SHAPES[n] for n in (a, b, out))
     node = graph.Add("add", "a", "b", "y", multipliers, shift, zero_point,
-                     least if low is None else low, most if high is None else high)
+                     least if low is None else low, most if high is None else high, threshold)
     dut = Add(shape_a, shape_b, channels=x_a.shape[-1], ways=ways, multipliers=multipliers,
               shift=shift, zero_point=zero_point, low=node.low, high=node.high,
-              out_shape=out_shape, keep_zeros=keep_zeros, dsps=dsps)
+              out_shape=out_shape, keep_zeros=keep_zeros, dsps=dsps, threshold=threshold)
     beats = to_beats(x_a, ways, keep_zeros), to_beats(x_b, ways, keep_zeros)
     return dut, beats, reference.run_node(node, x_a, x_b)
 
@@ -113,6 +113,7 @@ def cases(draw):
         "shift": shift, "zero_point": draw(st.integers(0, 255)), "low": low, "high": high,
         "ways": draw(st.integers(1, min(3, channels))), "keep_zeros": draw(st.booleans()),
         "dsps": draw(st.sampled_from([None, 0, 1, 2])), "seed": seed,
+        "threshold": 0 if low else draw(st.sampled_from([0, min(1, high), high // 9, high])),
         "p_a": draw(shares), "p_b": draw(shares), "p_out": draw(shares)}
 
 
@@ -178,6 +179,17 @@ def test_ties_go_to_the_even_quantized_value(shift, zero_point, dsps):
                      multipliers=(one, 3 * one), shift=shift, zero_point=zero_point, dsps=dsps)
     assert y[:, 0].tolist() == [
         int(np.rint(value / 2 + zero_point)) - zero_point for value in values]
+
+
+@pytest.mark.parametrize("dsps", [0, 1])
+def test_threshold(dsps):
+    """Sums of 0 to 20 halves."""
+    values = np.arange(21).reshape(-1, 1)
+    sinks, y = check_add(values, np.zeros_like(values), multipliers=(3 << 8, 1), shift=9 + 1, low=0, high=9,
+                         threshold=4, dsps=dsps)
+    rounded = np.minimum(np.rint(values * 0.75), 9)
+    assert (y == np.where(rounded < 4, 0, rounded)).all()
+    assert {beat.value for beat in sinks[0].got} == {0, *range(4, 10)}
 
 
 @pytest.mark.parametrize("dsps", [0, 1, 2])
@@ -318,6 +330,9 @@ def test_size():
     (dict(low=-1), ValueError, "Lower bound must be from 0 to 0, not -1"),
     (dict(high=256), ValueError, "Upper bound must be from 0 to 255, not 256"),
     (dict(high=-1), ValueError, "Upper bound must be from 0 to 255, not -1"),
+    (dict(threshold=256), ValueError, "Threshold must be from 0 to 255, not 256"),
+    (dict(out_shape=signed(8), low=-1, high=9, threshold=2), ValueError,
+     "Threshold must be 0 with a lower bound other than 0, not 2"),
     (dict(dsps=3), ValueError, "DSP blocks must be from 0 to 2, not 3"),
     (dict(dsps="all"), TypeError, "DSP blocks must be an integer, not 'all'"),
 ])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from cores.constant_channels import without_constant_channels
 from cores.graph import Concat, Graph, Pad, Slice, Table, Tensor, Upsample
 from cores.ranges import channel_ranges
+from cores.thresholds.places import with_thresholds
 from cores.validate import validate
 from sim import reference
 from tests.networks import chain
@@ -67,6 +68,19 @@ def test_outputs_stay(data):
     values, ranges = reference.run(network, x), channel_ranges(network)
     for name, (low, high) in ranges.items():
         assert (low <= values[name].min((0, 1, 2))).all() and (values[name].max((0, 1, 2)) <= high).all()
+
+
+def test_channels_below_their_threshold_go():
+    """A threshold keeps bounds exact: what stays below it is the constant 0."""
+    network, x = alive({"op": "conv", "filters": 4}, {"op": "conv", "filters": 2}, shape=(6, 6, 2))
+    network = silenced(network, {0: [(1, 300), (2, 2000)]})
+    constant = reference.run(network, x)["t0"][0, 0, 0, 1:3]
+    assert 1 < constant[0] < constant[1] - 1
+    network = with_thresholds(network, {"conv0": int(constant[0]) + 1})
+    low, high = (ends[1:3].tolist() for ends in channel_ranges(network)["t0"])
+    assert low == high == [0, constant[1]]
+    smaller, removed = assert_same(network, x)
+    assert removed == {"t0": 2} and smaller.nodes[0].requantization.threshold == constant[0] + 1
 
 
 def test_zero_channels_go_everywhere():

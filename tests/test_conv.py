@@ -43,7 +43,7 @@ class Stage:
 
     def __init__(self, walk, channels, filters, pes, *, activation="u8", result="u8",
                  weight_width=8, bias_width=12, density=0.5, frames=2, seed=0, extreme=False, spread=(14, 19),
-                 multiplier=None, keep_zeros=False, ways=1, out_ways=1, groups=1, make=Conv, **kwargs):
+                 multiplier=None, threshold=0, keep_zeros=False, ways=1, out_ways=1, groups=1, make=Conv, **kwargs):
         rng = np.random.default_rng(seed)
         shape, low, high = ACTIVATIONS[activation]
         out_shape, out_low, out_high = ACTIVATIONS[result]
@@ -61,7 +61,7 @@ class Stage:
         factors = rng.integers(1 << 16, 1 << 17, filters)
         if multiplier:
             factors[:] = multiplier
-        scale = graph.Requantization(factors, shift, out_low, out_high)
+        scale = graph.Requantization(factors, shift, out_low, out_high, threshold)
         node = graph.Conv("conv", "x", "y", weights, bias, scale, stride=walk.stride,
                           dilation=walk.dilation, padding=walk.padding, groups=groups)
         self.node, self.low, self.high = node, low, high
@@ -69,7 +69,7 @@ class Stage:
         self.results = reference.requantize(reference.conv_sums(x, node), scale)
         self.dut = make(shape, low=low, high=high, walk=walk, weights=weights, bias=bias,
                         weight_width=weight_width, multiplier=factors, shift=shift,
-                        out_low=out_low, out_high=out_high, out_shape=out_shape, pes=pes, ways=ways,
+                        out_low=out_low, out_high=out_high, threshold=threshold, out_shape=out_shape, pes=pes, ways=ways,
                         out_ways=out_ways, keep_zeros=keep_zeros, groups=groups, **kwargs)
 
     def sources(self, rates, frames=None):
@@ -295,6 +295,14 @@ def test_zeros_cost_no_more_than_their_taps(walk, channels, filters, pes, kwargs
     passes, out_ways = -(-filters // pes), kwargs.get("out_ways", 1)
     pixels = walk.out_height * walk.out_width
     assert cycles <= 1.03 * pixels * passes * max(walk.taps, pes // out_ways)
+
+
+@pytest.mark.parametrize("kwargs", [{}, dict(out_ways=2, lanes=2), dict(requantize_cycles=4), dict(keep_zeros=True)])
+def test_threshold(kwargs):
+    walk = Walk(4, 4, (3, 3), padding=PAD)
+    results = Stage(walk, 4, 6, 2, seed=1).results
+    threshold = int(np.median(results[results > 0]))
+    check_stage(walk, 4, 6, 2, seed=1, threshold=threshold, p_out=(0.6, 1.0), **kwargs)
 
 
 def test_latency():

@@ -46,7 +46,7 @@ class Stage:
 
     def __init__(self, walk, channels, *, activation="u8", result="u8", weight_width=8,
                  bias_width=12, density=0.5, frames=2, seed=0, extreme=False, spread=(14, 19),
-                 multiplier=None, keep_zeros=False, ways=1, **kwargs):
+                 multiplier=None, threshold=0, keep_zeros=False, ways=1, **kwargs):
         rng = np.random.default_rng(seed)
         shape, low, high = ACTIVATIONS[activation]
         out_shape, out_low, out_high = ACTIVATIONS[result]
@@ -64,14 +64,14 @@ class Stage:
         factors = rng.integers(1 << 16, 1 << 17, channels)
         if multiplier:
             factors[:] = multiplier
-        scale = graph.Requantization(factors, shift, out_low, out_high)
+        scale = graph.Requantization(factors, shift, out_low, out_high, threshold)
         self.node = graph.Conv("conv", "x", "y", weights[..., None], bias, scale, walk.stride,
                                walk.dilation, walk.padding, "depthwise", channels)
         self.frames, self.keep_zeros, self.ways = x.astype(np.int32), keep_zeros, ways
         self.dut = Depthwise(shape, low=low, high=high, walk=walk, weights=weights, bias=bias,
                              weight_width=weight_width, multiplier=factors, shift=shift,
-                             out_low=out_low, out_high=out_high, out_shape=out_shape, ways=ways,
-                             keep_zeros=keep_zeros, **kwargs)
+                             out_low=out_low, out_high=out_high, threshold=threshold,
+                             out_shape=out_shape, ways=ways, keep_zeros=keep_zeros, **kwargs)
 
     @property
     def results(self):

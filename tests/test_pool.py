@@ -1,5 +1,6 @@
 # amaranth: UnusedElaboratable=no
 """Pooling against the NumPy reference: parameter space, corners, timing, reset, bad parameters."""
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -55,15 +56,17 @@ def requantization(walk, channels, activation, out, seed):
 
 
 def case_of(walk, channels, op, *, x=None, activation="u8", out="u8", density=0.5, frames=2, seed=0,
-            ways=1, slots=None, keep_zeros=False, counted=None, requantize_cycles=1):
+            ways=1, slots=None, keep_zeros=False, counted=None, requantize_cycles=1, threshold=0):
     """A design, the beats of its input, and its expected output."""
     shape, low, high = ACTIVATIONS[activation]
     scale, options = None, {}
     if op == "avg":
         scale = requantization(walk, channels if counted is None else walk.taps, activation, out,
                                seed)
+        if threshold:
+            scale = replace(scale, low=0, high=ACTIVATIONS[out][2], threshold=threshold)
         options = {"multiplier": scale.multiplier, "shift": scale.shift, "low": int(scale.low),
-                   "high": int(scale.high), "out_shape": ACTIVATIONS[out][0], "counted": counted}
+                   "high": int(scale.high), "threshold": scale.threshold, "out_shape": ACTIVATIONS[out][0], "counted": counted}
     dut = Pool(shape, walk=walk, channels=channels, op=op, ways=ways, slots=slots,
                keep_zeros=keep_zeros, requantize_cycles=requantize_cycles, **options)
     if x is None:
@@ -246,6 +249,13 @@ def test_borders(name, channels, ways, p_in, p_out):
     for density, keep_zeros in (0, False), (0.5, True), (1, False):
         check_pool(walk, channels, "avg", counted=counted, ways=ways, density=density, out="s8",
                    keep_zeros=keep_zeros, p_in=[p_in], p_out=[p_out])
+
+
+@pytest.mark.parametrize("name", BORDERS)
+def test_threshold_of_an_average(name):
+    walk, counted = BORDERS[name]
+    _, y = check_pool(walk, 3, "avg", counted=counted, out="u8", threshold=20, seed=2)
+    assert not ((y > 0) & (y < 20)).any()
 
 
 @pytest.mark.parametrize("activation", ["u16", "s17 full"])
@@ -505,6 +515,8 @@ WRONG = [
     (dict(requantize_cycles=4), ValueError,
      r"^Requantize cycles must be 1 for a maximum, not 4$"),
     (AVERAGE | dict(requantize_cycles=9), ValueError, r"^Cycles must be from 1 to 8, not 9$"),
+    (dict(threshold=4), ValueError, r"^Threshold must be 0 for a maximum, not 4$"),
+    (AVERAGE | dict(threshold=256), ValueError, r"^Threshold must be from 0 to 255, not 256$"),
     (AVERAGE | dict(low=1), ValueError, r"^Lower bound must be from 0 to 0, not 1$"),
 ]
 

@@ -12,6 +12,7 @@ from cores.preprocessing import Preprocessing, attach
 from cores.quantization.agreement import compare
 from cores.quantization.quantize import quantize
 from cores.stages import Engine
+from cores.thresholds.places import places, with_thresholds
 from cores.validate import validate
 from random_models import OPERATIONS, random_model
 from sim import reference
@@ -58,6 +59,9 @@ def test_reference(operations, seed):
 @settings(deadline=None, derandomize=True, max_examples=12)
 def test_hardware(operations, seed):
     _, network, images, _ = opened(operations, seed)
+    if seed % 2:
+        rng = np.random.default_rng(seed)
+        network = with_thresholds(network, {node.name: int(rng.integers(0, 40)) for node in places(network)})
     network, _ = without_constant_channels(network)
     frames, engine = stored(network, images), Engine()
     profile = Profile(network, frames, keep_zeros=False)

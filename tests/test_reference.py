@@ -159,6 +159,18 @@ def test_requantize(channels):
     assert got.tolist() == [expected, expected]
 
 
+@pytest.mark.parametrize("threshold", [0, 1, 2, 9, 20])
+def test_thresholds(threshold):
+    """Of a requantization, and of an addition with ReLU; whatever the bounds cut stays as large."""
+    values = np.arange(-30, 31)
+    wanted = np.clip(values, 0, 20)
+    wanted[wanted < threshold] = 0
+    scale = dataclasses.replace(rescale([1], [0], 0, 20), threshold=threshold)
+    assert (reference.requantize(values[:, None], scale)[:, 0] == wanted).all()
+    node = Add("add", "a", "b", "o", (1, 1), 0, 0, 0, 20, threshold)
+    assert (reference.add(values, np.zeros_like(values), node) == wanted).all()
+
+
 def test_requantize_ties():
     sums = np.arange(-9, 10)[:, None]
     for shift in 1, 2, 3:
@@ -347,6 +359,10 @@ WEIGHTS = np.zeros((3, 3, 3, 2), np.int64)
     (dict(requantization=rescale([1] * 3, [64] * 3, 0)), "Node 'conv': shift must be from 0 to 63"),
     (dict(requantization=rescale([1] * 3, [1] * 3)),
      "Node 'conv': clamp bounds must lie in the output's 0 to 127"),
+    (dict(requantization=dataclasses.replace(rescale([1] * 3, [1] * 3, 0), threshold=128)),
+     "Node 'conv': threshold must be from 0 to 127, not 128"),
+    (dict(requantization=dataclasses.replace(rescale([1] * 3, [1] * 3, -1), threshold=2), tensors={"a": dict(low=-1)}),
+     "Node 'conv': threshold must be 0 with a lower bound other than 0, not 2"),
     (dict(index=1, op="min"), "Node 'max': op must be 'max' or 'avg', not 'min'"),
     (dict(index=1, op="avg"), "Node 'max': requantization must be given"),
     (dict(index=2, op="max"), "Node 'avg': a maximum must have no requantization"),

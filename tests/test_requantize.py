@@ -9,7 +9,9 @@ from amaranth.sim import Simulator
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cores.emit import ROM_MODULE, FilePlatform, verilog
 from cores.graph import Requantization
+from cores.synth import synthesise
 from hdl.multiply import multiply, multiply_latency
 from hdl.requantize import Requantize, requantize_dsps
 from sim import reference
@@ -50,17 +52,19 @@ def compare(sinks, results, keep_zeros=False, partly=False):
 
 
 def check_requantize(sums, multiplier, shift, *, width=None, activation="s8", low=None, high=None,
-                     ways=1, keep_zeros=False, depth=16, cycles=1, seed=0, p_in=1.0,
+                     ways=1, keep_zeros=False, depth=16, cycles=1, threshold=0, seed=0, p_in=1.0,
                      p_out=(1.0,)):
     """Requantize ``sums`` (pixels, channels) and compare; returns the results and the sinks."""
     sums = np.asarray(sums, np.int64)
     shape, least, most = ACTIVATIONS[activation]
     low, high = least if low is None else low, most if high is None else high
     width = max(int(np.abs(sums).max()).bit_length() + 1, 2) if width is None else width
-    scale = Requantization(np.asarray(multiplier, np.int64), np.asarray(shift, np.int64), low, high)
+    scale = Requantization(np.asarray(multiplier, np.int64), np.asarray(shift, np.int64), low, high,
+                           threshold)
     results = reference.requantize(sums, scale)
     dut = Requantize(width=width, multiplier=multiplier, shift=shift, low=low, high=high,
-                     shape=shape, ways=ways, keep_zeros=keep_zeros, depth=depth, cycles=cycles)
+                     threshold=threshold, shape=shape, ways=ways, keep_zeros=keep_zeros, depth=depth,
+                     cycles=cycles)
     sinks = ports(Sink, dut.o.way, to_beats(results, ways, keep_zeros), p_out)
     run(dut, [Source(dut.i, transfers(sums, ways), p_in)], sinks, seed=seed)
     compare(sinks, results, keep_zeros)
@@ -83,13 +87,14 @@ def cases(draw):
     shift = rng.integers(first, draw(st.integers(first, 63)) + 1, channels)
     multiplier = rng.integers(0, 1 << 17, channels)
     multiplier[rng.random(channels) < 0.2] = rng.choice([0, 1, 1 << 16, (1 << 17) - 1])
+    low, high = draw(st.sampled_from([least, min(0, least // 2), 0])), draw(st.sampled_from([most, most // 2, 0]))
     # Sums of every magnitude, the extremes among them.
     sums = rng.integers(-1 << width - 1, 1 << width - 1, (draw(st.integers(1, 12)), channels))
     sums >>= rng.integers(0, width, sums.shape)
     sums[rng.random(sums.shape) < 0.1] = rng.choice([-1 << width - 1, (1 << width - 1) - 1])
     return {"sums": sums, "multiplier": multiplier, "shift": shift, "width": width,
-            "activation": activation, "low": draw(st.sampled_from([least, min(0, least // 2), 0])),
-            "high": draw(st.sampled_from([most, most // 2, 0])),
+            "activation": activation, "low": low, "high": high,
+            "threshold": 0 if low else draw(st.sampled_from([0, min(1, high), high // 9, high // 3, high])),
             "ways": draw(st.integers(1, min(4, channels))), "keep_zeros": draw(st.booleans()),
             "depth": draw(st.integers(1, 4)), "cycles": draw(st.sampled_from([1, 1, 4, 4, 3, 8])), "seed": seed, "p_in": draw(shares)[0],
             "p_out": draw(shares)}
@@ -159,6 +164,28 @@ def test_bounds(low, high):
     results, _ = check_requantize(np.arange(-20, 20).reshape(-1, 2), [1 << 16] * 2, [16] * 2,
                                   low=low, high=high)
     assert results.min() == max(low, -20) and results.max() == min(high, 19)
+
+
+@pytest.mark.parametrize("threshold", [0, 1, 2, 7, 8, 15])
+@pytest.mark.parametrize("cycles", [1, 4])
+def test_threshold(threshold, cycles):
+    """Halves from -10 to 20: what rounds to the threshold stays, what rounds below it is not sent."""
+    sums = np.arange(-20, 41)
+    results, (sink,) = check_requantize(sums.reshape(-1, 1), [1], [1], low=0, high=15, threshold=threshold, cycles=cycles)
+    rounded = np.minimum(np.rint(sums / 2), 15)
+    assert results[:, 0].tolist() == np.where(rounded < max(threshold, 1), 0, rounded).tolist()
+    assert {beat.value for beat in sink.got} == {0, *range(max(threshold, 1), 16)}
+
+
+def test_a_threshold_costs_a_comparison():
+    """It is another bound; see docs/requantize.md."""
+    def luts(threshold):
+        platform = FilePlatform()
+        dut = Requantize(width=24, multiplier=range(70000, 70032), shift=[22, 23, 24, 25] * 8, low=0, high=255,
+                         shape=8, threshold=threshold)
+        text = ROM_MODULE + verilog(dut, name="requantize", platform=platform)
+        return synthesise(text, top="requantize", family="xc7", files=platform.files).lut
+    assert luts(5) <= luts(0) + 4
 
 
 SHAPES = {
@@ -311,6 +338,11 @@ def test_reset_in_a_pixel(cycles, form):
     (dict(low=0.0), TypeError, r"Lower bound must be an integer, not 0\.0"),
     (dict(high=256), ValueError, "Upper bound must be from 0 to 255, not 256"),
     (dict(high=-1), ValueError, "Upper bound must be from 0 to 255, not -1"),
+    (dict(threshold=-1), ValueError, "Threshold must be from 0 to 255, not -1"),
+    (dict(threshold=256), ValueError, "Threshold must be from 0 to 255, not 256"),
+    (dict(threshold=1.5), TypeError, r"Threshold must be an integer, not 1\.5"),
+    (dict(shape=ACTIVATIONS["s8"][0], low=-1, high=9, threshold=2), ValueError,
+     "Threshold must be 0 with a lower bound other than 0, not 2"),
     (dict(shape=ACTIVATIONS["s8"][0], low=-129, high=0), ValueError,
      "Lower bound must be from -128 to 0, not -129"),
     (dict(shape=ACTIVATIONS["s8"][0], high=128), ValueError,

@@ -59,6 +59,20 @@ def test_widths(bits, signed, weight_bits):
     assert np.array_equal(got, expected(graph, frames))
 
 
+def test_thresholds():
+    """On a convolution, a depthwise one and an addition whose operands are tied: fewer non-zeros, the reference's."""
+    layers = ({**CONV, "threshold": 40}, {"op": "depthwise", "padding": (1,) * 4, "threshold": 60},
+              {"op": "add", "other": "t0", "threshold": 50}, {"op": "max", "kernel": (2, 2)},
+              {"op": "fc", "filters": 3})
+    graph, frames = networks.chain(*layers, shape=(4, 4, 2))
+    values = reference.run(graph, frames)
+    for name, threshold in ("t0", 40), ("t1", 60), ("t2", 50):
+        assert values[name].any() and values[name][values[name] > 0].min() >= threshold
+    got, _ = simulate(graph, frames, {"conv0": Folding(pes=2)}, stalls=0.2)
+    assert np.array_equal(got, expected(graph, frames))
+
+
+
 @pytest.mark.parametrize("bits", [4, 8, 16])
 def test_zero_points(bits):
     """Unsigned data with a zero point take one bit more."""
