@@ -14,6 +14,7 @@ from cores import bundled, cli
 from cores.budget import add_budget, budget_of
 from cores.constant_channels import without_constant_channels
 from cores.emit import ROM_MODULE, FilePlatform, verilog
+from cores.errors import UserError
 from cores.fit import check_fit, check_weights, fits
 from cores.folding.explore import explore
 from cores.opening import add_options, open_images, opened, preprocessing_of, quantization_of
@@ -21,10 +22,15 @@ from cores.output import OutputFolder, own_version
 from cores.page.write import FILE as PAGE
 from cores.page.write import render
 from cores.pixels import samples, stored
+from cores.plots import png, trade_off
 from cores.quantization.agreement import measure
 from cores.quantization.quality import advice, enough, quality, summary
 from cores.report import report, table
 from cores.stages import ENGINES, Engine
+from cores.thresholds.report import figures as figures_of
+from cores.thresholds.report import summary as summary_of
+from cores.thresholds.report import table as curve
+from cores.thresholds.search import halves, search
 from cores.top import output_arrays
 from platforms import UnknownBoard, board
 from sim import pictures, reference
@@ -49,6 +55,9 @@ def parser():
         help="folder of pictures, or .npz, to choose the folding by and to make golden vectors of "
              "(default: those of --calib, or the bundled network's; noise for others)")
     add_budget(result)
+    add("--threshold-loss", type=cli.percentage, metavar="LOSS",
+        help="make small activations zero: as many as cost at most this much accuracy on half of the pictures (top-1 agreement "
+             "without labels; noise of outputs that are no classes); the other half tests it. Like 0.5%% (default: none)")
     add("--no-fit", action="store_true", help="build also what the board does not hold")
     return result
 
@@ -59,7 +68,16 @@ def main(argv=None):
     return cli.guarded(lambda: build(args), UnknownBoard, pictures.PicturesError)
 
 
+def check_options(args):
+    """Refuse, before any work is done, options that do not go together."""
+    if args.threshold_loss is not None and args.engine == "dense":
+        raise UserError("--threshold-loss saves nothing with --engine dense, which multiplies zeros too; leave one of them out")
+    if args.threshold_loss is not None and not (args.images or args.calib or args.model == bundled.NAME):
+        raise UserError("--threshold-loss needs pictures to measure the loss on; give them by --images")
+
+
 def build(args):
+    check_options(args)
     console = cli.console()
     target = board(args.board)
     folder = OutputFolder(args.out or Path("build", args.board))
@@ -82,20 +100,29 @@ def build(args):
         network, removed = without_constant_channels(whole)
         if not args.no_fit:
             check_weights(network, target)
-        found = explore(network, images, engine, budget, target)
+        thresholds = None
+        if args.threshold_loss is None:
+            found = explore(network, images, engine, budget, target)
+        else:
+            result = thresholded(args, whole, images, labels, engine, budget, target, status)
+            whole, found, thresholds = result.chosen.network, result.chosen.exploration, figures_of(result, labels)
+            removed = without_constant_channels(whole)[1]
+            test = halves(len(images))[1]
+            images, labels = images[test], None if labels is None else labels[test]
         network, profile, design, top, predicted = (
             found.network, found.profile, found.design, found.top, found.predicted)
         if not args.no_fit:
             check_fit(top, design, engine, predicted[0], target)
 
         status.update("computing golden vectors")
-        images = images[:GOLDEN]
+        kept = len(images) if thresholds else GOLDEN       # the whole half that tests the thresholds
+        images = images[:kept]
         outputs = reference.run_outputs(network, stored(network, images))
         golden = {"images": images}
         for name, array in zip(network.outputs, output_arrays(network)):
             golden[array] = samples(network.tensors[name], outputs[name])
         if labels is not None:
-            golden["labels"] = labels[:GOLDEN]
+            golden["labels"] = labels[:kept]
         folder.add("golden.npz", npz(golden))
 
         status.update("writing Verilog")
@@ -116,6 +143,9 @@ def build(args):
                 explore(whole, images, engine, budget, target).design.cycles_per_frame)}
     if quantization:
         figures["quantization"] = quantization
+    if thresholds:
+        figures["thresholds"] = thresholds
+        folder.add("thresholds.png", png(trade_off(network.name, thresholds)))
     folder.add("report.json", json.dumps(figures, indent=2) + "\n")
     folder.add(PAGE, render(network, figures, golden))
     plain, arrays = network.to_arrays()
@@ -143,11 +173,31 @@ def build(args):
     if quantization:
         for line in filter(None, (summary(quantization), advice(quantization))):
             console.print(line, highlight=False, soft_wrap=True)
+    if thresholds:
+        console.print(curve(thresholds))
+        console.print(summary_of(thresholds), highlight=False, soft_wrap=True)
     for note in notes:
         console.print(f"left to the host: {note}", highlight=False)
     console.print(f"wrote {folder.path}; next, prove it bit-exact in simulation:\n"
                   f"  python -m sim.run {shlex.quote(str(folder.path))} --frames 64 --stalls 0.3",
                   highlight=False, soft_wrap=True)
+
+
+def thresholded(args, network, images, labels, engine, budget, target, status):
+    """Search for thresholds; see :func:`cores.thresholds.search.search`."""
+    ours, _ = halves(len(images))
+
+    def explored(network):
+        status.update("choosing the folding")
+        return explore(without_constant_channels(network)[0], images[ours], engine, budget, target)
+
+    def each(sequence, what):
+        for number, item in enumerate(sequence, 1):
+            status.update(f"{what}: {number} of {len(sequence)}")
+            yield item
+
+    return search(network, images, labels, args.threshold_loss, explore=explored, each=each, price=lambda design: (
+        design.price if "cycles" in budget else design.price * design.cycles_per_frame))
 
 
 def npz(arrays):

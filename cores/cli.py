@@ -6,7 +6,7 @@ from rich.console import Console
 
 from cores.errors import UserError
 
-__all__ = ["Parser", "console", "positive_int", "positive_float", "probability", "share",
+__all__ = ["Parser", "console", "positive_int", "positive_float", "percentage", "probability", "share",
            "frames", "seed", "short", "check_writable", "guarded"]
 
 
@@ -45,6 +45,8 @@ positive_float = _number(float, 1e-9, 1e12, "a positive number")
 frames = _number(int, 1, 1_000_000, "from 1 to 1000000")
 seed = _number(int, 0, (1 << 32) - 1, "from 0 to 4294967295")
 share = _number(float, 0.0, 1.0, "from 0 to 1")
+percentage = _number(lambda text: float(text[:-1]) / 100 if text.endswith("%") else float(text), 0.0, 1.0,
+                     "from 0% to 100%, or from 0 to 1")
 probability = _number(float, 0.0, 0.99, "from 0 to 0.99")
 
 

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from cores import cli
 
-__all__ = ["engines", "frame_rates", "png", "sparsity"]
+__all__ = ["engines", "frame_rates", "png", "sparsity", "trade_off"]
 
 INK, FAINT, ACCENT, MAP = "#333333", "#c8d4e3", "#1f6fb4", "cividis"
 ENGINES = {"sparse": ACCENT, "window-best": "#e08a1e", "window": "#f2c48d", "dense": "#9aa5b1"}
@@ -122,3 +122,35 @@ def frame_rates(title, points, chosen, available):
 def _resampled(values, count):
     """``values`` at ``count`` places, each the nearest of them."""
     return values[np.arange(count) * len(values) // count]
+
+
+def trade_off(title, thresholds):
+    """Work and cycles over the loss that thresholds of rising height cause, on both halves of the pictures.
+
+    Parameters
+    ----------
+    title : str
+    thresholds : dict
+        Of report.json, see :func:`cores.thresholds.report.figures`.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    curve, without = thresholds["curve"], thresholds["cycles_per_frame_without"]
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    work = [100 * point["work"] for point in curve]
+    for side, colour in ("search", ACCENT), ("test", INK):
+        loss = [100 * point[f"loss_{side}"] for point in curve]
+        axes.plot(loss, work, "o-", color=colour, markersize=4, linewidth=1, label=f"work, loss on the {side} half")
+    explored = [point for point in curve if point["cycles_per_frame"]]
+    axes.plot([100 * point["loss_search"] for point in explored],
+              [100 * point["cycles_per_frame"] / without for point in explored], "s", color=ACCENT, fillstyle="none",
+              markersize=9, label="cycles per frame, the folding chosen anew")
+    chosen = next(point for point in curve if point["chosen"])
+    axes.annotate("chosen", (100 * chosen["loss_search"], 100 * chosen["work"]), (8, 8), textcoords="offset points", color=INK)
+    axes.axvline(100 * thresholds["limit"], color=FAINT, label="loss allowed")
+    axes.set(title=f"{title}: thresholds", xlabel=f"loss in % ({thresholds['loss_is']})", ylabel="% of that without thresholds")
+    axes.legend(frameon=False)
+    return figure
