@@ -125,7 +125,7 @@ def _resampled(values, count):
 
 
 def trade_off(title, thresholds):
-    """Work and cycles over the loss that thresholds of rising height cause, on both halves of the pictures.
+    """What rising thresholds lose, on both halves of the pictures, and the cycles that they save.
 
     Parameters
     ----------
@@ -137,20 +137,22 @@ def trade_off(title, thresholds):
     -------
     matplotlib.figure.Figure
     """
-    curve, without = thresholds["curve"], thresholds["cycles_per_frame_without"]
-    figure = Figure(figsize=(8, 5), layout="constrained")
-    axes = figure.subplots()
-    work = [100 * point["work"] for point in curve]
-    for side, colour in ("search", ACCENT), ("test", INK):
-        loss = [100 * point[f"loss_{side}"] for point in curve]
-        axes.plot(loss, work, "o-", color=colour, markersize=4, linewidth=1, label=f"work, loss on the {side} half")
-    explored = [point for point in curve if point["cycles_per_frame"]]
-    axes.plot([100 * point["loss_search"] for point in explored],
-              [100 * point["cycles_per_frame"] / without for point in explored], "s", color=ACCENT, fillstyle="none",
-              markersize=9, label="cycles per frame, the folding chosen anew")
-    chosen = next(point for point in curve if point["chosen"])
-    axes.annotate("chosen", (100 * chosen["loss_search"], 100 * chosen["work"]), (8, 8), textcoords="offset points", color=INK)
-    axes.axvline(100 * thresholds["limit"], color=FAINT, label="loss allowed")
-    axes.set(title=f"{title}: thresholds", xlabel=f"loss in % ({thresholds['loss_is']})", ylabel="% of that without thresholds")
-    axes.legend(frameon=False)
+    curve = thresholds["curve"]
+    saved = [100 * (1 - point["work"]) for point in curve]
+    figure = Figure(figsize=(8, 7), layout="constrained")
+    loss, cycles = figure.subplots(2, sharex=True, height_ratios=(3, 2))
+    figure.suptitle(f"{title}: thresholds", color=INK)
+    for key, style, colour, label in (("loss_search", "o-", ACCENT, "counted, search half"),
+                                      ("expected", "--", ACCENT, "expected, search half"),
+                                      ("loss_test", "o-", INK, "counted, test half")):
+        loss.plot(saved, [100 * point[key] for point in curve], style, color=colour, markersize=4, linewidth=1.5, label=label)
+    loss.axhline(100 * thresholds["limit"], color=FAINT, linewidth=3, zorder=0, label="allowed")
+    loss.set_ylabel(f"loss in % ({thresholds['loss_is']})")
+    explored = [(x, point["cycles_per_frame"]) for x, point in zip(saved, curve) if point["cycles_per_frame"]]
+    cycles.plot(*zip(*explored), "o-", color=ACCENT, markersize=4, linewidth=1.5)
+    cycles.set(ylim=(0, None), ylabel="cycles per frame\n(modelled)", xlabel="work saved in %")
+    chosen = next(x for x, point in zip(saved, curve) if point["chosen"])
+    for panel in loss, cycles:
+        panel.axvline(chosen, color=INK, linewidth=1, linestyle=":", label="chosen")
+    loss.legend(frameon=False)
     return figure
