@@ -24,16 +24,21 @@ def add_budget(parser):
         "--slack", type=cli.share, default=SLACK, metavar="SHARE",
         help="how much slower than the fastest design within the budget it may be where that makes more frames per "
              f"area (default {SLACK}; 0: the fastest)")
+    parser.add_argument(
+        "--utilisation", type=cli.share, metavar="SHARE",
+        help="least share of multiplier slots to spend on non-zero products (default: whatever is cheapest)")
     parser.add_argument("--clock", type=cli.positive_float, metavar="MHZ", help="clock (default: the board's)")
 
 
 def budget_of(args, target, clock):
     """What :func:`allocate` is given."""
+    wanted = {"utilisation": args.utilisation} if args.utilisation else {}
     if args.fps is not None:
-        return {"cycles": clock * 1e6 / args.fps, "dsp": target.resources["dsp"]}
+        return {"cycles": clock * 1e6 / args.fps, "dsp": target.resources["dsp"], **wanted}
+    wanted["slack"] = args.slack
     if args.multipliers is not None:
-        return {"multipliers": args.multipliers, "slack": args.slack}
+        return {"multipliers": args.multipliers, **wanted}
     if args.dsp is not None and args.dsp > target.resources["dsp"]:
         raise UserError(f"Budget of {args.dsp} DSP blocks exceeds the {target.resources['dsp']} of "
                         f"{args.board}; lower --dsp or choose a larger board")
-    return {"dsp": args.dsp or min(DEFAULT_DSP, target.resources["dsp"]), "slack": args.slack}
+    return {"dsp": args.dsp or min(DEFAULT_DSP, target.resources["dsp"]), **wanted}

@@ -42,15 +42,19 @@ def window_memories(shape, *, walk, channels, ways=1, lanes=1, row_lanes=1, pass
     parts = []
     for row in range(row_lanes):
         y, x = walk.axes(row, row_lanes)
-        kernel = y.taps, x.taps
-        layout = pass_layout(slots=slots, taps=y.taps * x.taps, passes=groups * passes, kernel=kernel,
-                             groups=groups)
         parts.append(times(ways, queue_memories(freed_shape(walk, row, row_lanes), IN_FLIGHT)))
-        parts += [times(shares.count(share), lane_memories(
-            shape, channels=share // groups, groups=groups, layout=layout, slots=slots, kernel=kernel,
-            passes=groups * passes, ahead=windows * groups * passes, by_channel=by_channel))
+        parts += [times(shares.count(share), _lane_memories(
+            shape, share // groups, groups, slots, (y.taps, x.taps), groups * passes, windows, by_channel))
             for share in set(shares)]
     return total(parts)
+
+
+@functools.lru_cache(1 << 14)       # windows of many foldings have the same lanes
+def _lane_memories(shape, channels, groups, slots, kernel, passes, windows, by_channel):
+    layout = pass_layout(slots=slots, taps=kernel[0] * kernel[1], passes=passes, kernel=kernel, groups=groups)
+    return lane_memories(
+        shape, channels=channels, groups=groups, layout=layout, slots=slots, kernel=kernel, passes=passes,
+        ahead=windows * passes, by_channel=by_channel)
 
 
 class Window(wiring.Component):

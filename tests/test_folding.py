@@ -242,6 +242,21 @@ def test_slack_buys_frames_per_area(profiled):
     assert designs[0] > designs[1] >= designs[2]
 
 
+def test_share_of_multipliers_that_are_busy(profiled):
+    graph, profile = profiled
+    nonzero = sum(profile.nonzero_macs.values())
+
+    def share(design):
+        return nonzero / cost(graph, design) / design.cycles_per_frame
+    assert share(allocate(graph, profile, ENGINE, dsp=40)) < 0.85
+    busy = allocate(graph, profile, ENGINE, dsp=40, slack=0.1, utilisation=0.85)
+    assert share(busy) >= 0.85 and spent(graph, busy) <= 40 and busy.slower <= 0.1
+    for budget, where in (({"dsp": 40}, "at up to 0% more cycles than the fastest; lower --utilisation or change --slack"),
+                          ({"cycles": 2e4}, "at that frame rate; lower --utilisation or change --fps")):
+        with pytest.raises(UserError, match=f"^No folding of 'chain' found within the budget spends 100% of its multiplier slots on non-zeros {where}$"):
+            allocate(graph, profile, ENGINE, **budget, utilisation=1.0)
+
+
 def test_limits_of_luts_and_memories(profiled):
     graph, profile = profiled
     free = allocate(graph, profile, ENGINE, dsp=40)

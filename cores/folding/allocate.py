@@ -16,7 +16,7 @@ STEPS = 8               # in which designs slower by up to the slack are looked 
 
 
 def allocate(network, profile, engine, *, dsp=None, multipliers=None, cycles=None, slack=0.0, lut=None,
-             bram36=None, space=None):
+             bram36=None, utilisation=None, space=None):
     """The fastest design within a budget, or one a little slower that is much smaller; or the smallest within ``cycles``.
 
     Of all designs as fast, it is the one with the least price in DSP blocks, LUTs and block memories. The
@@ -38,19 +38,33 @@ def allocate(network, profile, engine, *, dsp=None, multipliers=None, cycles=Non
     lut, bram36 : float or None
         LUTs and block memories that the stages should take at most (predicted). Exceeded where no design
         takes less, or none that is fast enough.
+    utilisation : float or None
+        Share of multiplier slots that should be spent on non-zero products (modelled). Multipliers that idle cost
+        DSP blocks, but may save lanes, and so LUTs.
     space : Space or None
         What there is to choose from, where it is known already.
 
     Raises
     ------
     UserError
-        If even the smallest design exceeds the budget, or none is fast enough.
+        If even the smallest design exceeds the budget, or none is fast enough, or uses its multipliers that well.
     """
     space = space or Space(network, profile, engine)
     unit, budget = ("dsp", dsp) if multipliers is None else ("multipliers", multipliers)
     budget = inf if budget is None else budget
     limits = {name: limit for name, limit in ((unit, budget), ("lut", lut), ("bram36", bram36))
               if limit not in (None, inf)}
+    nonzero = sum(profile.nonzero_macs.values())
+
+    def at(cycles):
+        """The cheapest design within ``cycles``, or None."""
+        design = _cheapest(space, cycles, limits)
+        if utilisation is None or design is None or utilisation * design.cycles_per_frame <= (
+                nonzero / space.amount(design, "multipliers")):
+            return design
+        most = min(limits.get("multipliers", inf), nonzero / utilisation / cycles)
+        return _cheapest(space, cycles, limits | {"multipliers": most})
+
     least = space.best(inf, unit, {})
     if space.amount(least, unit) > budget:
         raise UserError(
@@ -64,16 +78,27 @@ def allocate(network, profile, engine, *, dsp=None, multipliers=None, cycles=Non
         if space.amount(enough, unit) > budget:
             raise UserError(f"{network.name!r} takes {space.amount(enough, unit)} {NOUNS[unit]} at that frame "
                             f"rate, of {budget} available; lower --fps or raise the budget")
-        return _cheapest(space, cycles, limits) or space.best(cycles, "price", {})
+        design = at(cycles)
+        if design is None and utilisation is not None:
+            raise UserError(_idle(network, utilisation, "at that frame rate", "--fps"))
+        return design or space.best(cycles, "price", {})
 
     quickest = fastest(space, unit, limits)
     if quickest is None:                                # nothing takes so few LUTs or block memories
         return space.best(inf, "price", {})
-    designs = [_cheapest(space, quickest.cycles_per_frame * (1 + slack * n / STEPS), limits)
-               for n in range(STEPS + 1 if slack else 1)]
-    chosen = min(filter(None, [*designs, quickest]), key=lambda design: design.cycles_per_frame * design.price)
+    designs = [at(quickest.cycles_per_frame * (1 + slack * n / STEPS)) for n in range(STEPS + 1 if slack else 1)]
+    if utilisation is None:
+        designs.append(quickest)
+    elif not any(designs):
+        raise UserError(_idle(network, utilisation, f"at up to {slack:.0%} more cycles than the fastest", "--slack"))
+    chosen = min(filter(None, designs), key=lambda design: design.cycles_per_frame * design.price)
     return replace(chosen, rate_gap=quickest.rate_gap,
                    slower=chosen.cycles_per_frame / quickest.cycles_per_frame - 1)
+
+
+def _idle(network, utilisation, where, option):
+    return (f"No folding of {network.name!r} found within the budget spends {utilisation:.0%} of its multiplier slots on non-zeros "
+            f"{where}; lower --utilisation or change {option}")
 
 
 def fastest(space, unit, limits):

@@ -12,6 +12,7 @@ from cores.stages import has_engine
 
 __all__ = ["PRICES", "Design", "Space", "cycles_per_frame"]
 
+WAYS = (1, 2, 4, 8, 16)         # 3 makes MobileNetV1 x0.25 a tenth faster in 128 DSPs, for 40 % more LUTs
 # What a design that is fast enough should save: about the proportions in which devices hold them.
 PRICES = {"dsp": 100, "lut": 1, "bram36": 300}
 
@@ -143,7 +144,7 @@ class Space:
         is_input = self.tied[source.name] == tie
         whole = [n for node in self.network.nodes if self.tied[node.inputs[0]] == tie
                  for n in self._shifts(node)] + [source.channels] * is_input
-        return [w for w in (range(1, most + 1) if is_input else (1, 2, 4, 8, 16))
+        return [w for w in (range(1, most + 1) if is_input else WAYS)
                 if w <= most and all(n % w == 0 for n in whole)]
 
     def _shifts(self, node):
