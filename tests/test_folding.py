@@ -15,6 +15,7 @@ from cores.folding.options import Options
 from cores.folding.pareto import unbeaten
 from cores.folding.profile import Profile
 from cores.folding.solver import Option, cheapest
+from cores.folding.space import Space
 from cores.graph import Conv
 from cores.resources.predict import stage_resources
 from cores.stages import Engine, Folding, component, dsps, has_engine
@@ -248,13 +249,15 @@ def test_share_of_multipliers_that_are_busy(profiled):
 
     def share(design):
         return nonzero / cost(graph, design) / design.cycles_per_frame
-    assert share(allocate(graph, profile, ENGINE, dsp=40)) < 0.85
-    busy = allocate(graph, profile, ENGINE, dsp=40, slack=0.1, utilisation=0.85)
-    assert share(busy) >= 0.85 and spent(graph, busy) <= 40 and busy.slower <= 0.1
+    space = Space(graph, profile, ENGINE)
+    free = allocate(graph, profile, ENGINE, dsp=40, slack=0.5, space=space)
+    busy = allocate(graph, profile, ENGINE, dsp=40, slack=0.5, utilisation=0.87, space=space)
+    assert share(free) < 0.87 <= share(busy) and spent(graph, busy) <= 40 and busy.slower <= 0.5
+    assert busy.cycles_per_frame * busy.price > free.cycles_per_frame * free.price
     for budget, where in (({"dsp": 40}, "at up to 0% more cycles than the fastest; lower --utilisation or change --slack"),
                           ({"cycles": 2e4}, "at that frame rate; lower --utilisation or change --fps")):
         with pytest.raises(UserError, match=f"^No folding of 'chain' found within the budget spends 100% of its multiplier slots on non-zeros {where}$"):
-            allocate(graph, profile, ENGINE, **budget, utilisation=1.0)
+            allocate(graph, profile, ENGINE, **budget, utilisation=1.0, space=space)
 
 
 def test_limits_of_luts_and_memories(profiled):
