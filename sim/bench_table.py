@@ -6,7 +6,7 @@ from rich.table import Table
 __all__ = ["Measured", "markdown", "shown"]
 
 COLUMNS = ("network", "engine", "DSPs", "multipliers", "cycles per frame", "MAC per DSP and cycle",
-           "share of the non-zero limit", "LUTs", "LUT per multiplier", "BRAM36", "GOP/s per DSP", "frames/s")
+           "share of the non-zero limit", "LUTs", "LUT per multiplier", "MAC per 1,000 LUTs and cycle", "BRAM36", "GOP/s per DSP", "frames/s")
 NOTE = ("*s* simulated: counted in the emitted Verilog by Verilator, every output compared. *m* modelled by what "
         "chooses the folding. *y* synthesised by Yosys; *p* predicted from fits to Yosys.")
 
@@ -58,7 +58,8 @@ class Measured:
             self.network, self.engine, str(self.dsp), str(self.multipliers), f"{self.cycles:,.0f} {cycles}",
             f"{self.mac_per_dsp_cycle:.2f} {cycles}",
             f"{self.nonzero / self.multipliers / self.cycles:.2f} {cycles}", f"{self.luts:,} {luts}",
-            f"{self.lut_per_multiplier:.0f} {luts}", f"{self.bram36:g} {luts}",
+            f"{self.lut_per_multiplier:.0f} {luts}", f"{1000 * self.macs / self.luts / self.cycles:.1f} {cycles}{luts}",
+            f"{self.bram36:g} {luts}",
             f"{2 * self.mac_per_dsp_cycle * self.clock_mhz / 1000:.2f} {cycles}",
             f"{self.clock_mhz * 1e6 / self.cycles:,.0f} {cycles}")
 

@@ -12,13 +12,13 @@ ROW = Measured("net", "sparse", 10, 8, 16, macs=8000, nonzero=4000.0, clock_mhz=
 
 
 def test_figures_say_where_they_come_from():
-    assert ROW.cells() == ("net", "sparse", "8", "16", "500 m", "2.00 m", "0.50 m", "1,600 p", "100 p", "2.5 p", "0.80 m",
+    assert ROW.cells() == ("net", "sparse", "8", "16", "500 m", "2.00 m", "0.50 m", "1,600 p", "100 p", "10.0 mp", "2.5 p", "0.80 m",
                            "400,000 m")
 
 
 def test_what_is_measured_replaces_what_is_modelled():
     row = Measured(**vars(ROW) | {"simulated": 1000.0, "lut": 3200})
-    assert row.cells()[4:] == ("1,000 s", "1.00 s", "0.25 s", "3,200 y", "200 y", "2.5 y", "0.40 s", "200,000 s")
+    assert row.cells()[4:] == ("1,000 s", "1.00 s", "0.25 s", "3,200 y", "200 y", "2.5 sy", "2.5 y", "0.40 s", "200,000 s")
 
 
 def test_markdown():

@@ -2,15 +2,26 @@
 """The published window engine against the reference: bit for bit, and cycle for cycle."""
 import numpy as np
 import pytest
+from amaranth import signed
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cores import graph
+from cores.emit import FilePlatform
 from hdl.walk import Walk
 from hdl.window_engine import WindowConv
-from sim import reference
+from sim import reference, stage_bench
 from sim.harness import offers_without_ready, run
-from strategies import activations, check, densities, run_after_reset, seeds, shares, walks
+from strategies import (
+    activations,
+    check,
+    densities,
+    random_map,
+    run_after_reset,
+    seeds,
+    shares,
+    walks,
+)
 from test_conv import Stage, check_stage
 from test_requantize import compare
 
@@ -182,3 +193,27 @@ def test_dsps(family, paired, dsps):
     unit = WindowConv(8, **GOOD, coarse_in=2, fine=3, coarse_out=4, family=family, paired=paired)
     assert unit.multipliers == 2 * 3 * 4
     assert unit.dsp_count == dsps + 1
+
+
+def test_blocks_in_verilator(tmp_path):
+    """DSP48E2 blocks are instances, which only Verilog has: extremes included, two products in each."""
+    rng = np.random.default_rng(0)
+    walk, channels, filters = Walk(5, 4, (3, 3), padding=PAD), 4, 6
+    weights = rng.choice([-128, -127, -1, 0, 1, 127], (filters, 3, 3, channels))
+    bias = rng.integers(-5000, 5000, filters)
+    scale = graph.Requantization(rng.integers(1 << 16, 1 << 17, filters), rng.integers(22, 26, filters), -128, 127)
+    node = graph.Conv("conv", "x", "y", weights, bias, scale, padding=walk.padding)
+    unit = WindowConv(
+        signed(9), low=-170, high=255, walk=walk, weights=weights, bias=bias, weight_width=8,
+        multiplier=scale.multiplier, shift=scale.shift, out_low=-128, out_high=127, out_shape=signed(8),
+        coarse_in=2, coarse_out=3, fine=2, skip_empty=True, paired=True, family="dsp48e2")
+    x = random_map(rng, (3, 5, 4, channels), -170, 255, 0.5)
+    platform = FilePlatform()
+    text = stage_bench.emit(unit, platform)
+    for name, content in platform.files.items():
+        (tmp_path / name).write_text(content)
+    simulation = stage_bench.compile_stage(unit, text, folder=tmp_path, family="dsp48e2", runtime=None)
+    expected = reference.run_node(node, x)
+    got = stage_bench.stream(simulation, unit, [x], expected.shape, keep_zeros=False, cwd=tmp_path, stalls=0.3)
+    assert np.array_equal(got.maps, expected)
+    assert unit.dsp_count == 2 * 2 * 2 + 1 and text.count("DSP48E2 ") >= 2
