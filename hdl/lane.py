@@ -5,7 +5,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .memory import ram
-from .pitch import Pitch, select
+from .pitch import Pitch, raster, select
 from .stepper import wrapped
 from .stream import Queue, connect_streams, queue_memories
 
@@ -48,7 +48,7 @@ def _lengths(channels, groups):
 
 def _list_layout(ring, weights, channels):
     return data.StructLayout({"base": ring.base_shape, "weights": weights.base_shape,
-                              "count": range(channels + 1), "last": 1, "final": 1})
+                              "ends": range(max(2, channels)), "nothing": 1, "last": 1, "final": 1})
 
 
 class WindowLane(wiring.Component):
@@ -56,7 +56,7 @@ class WindowLane(wiring.Component):
 
     It looks up one tap per cycle and streams one non-zero per cycle, the two decoupled by a short
     queue; taps without any non-zero cost a lookup only. A list's first product follows its lookup by
-    six cycles. ``o`` depends on registers only; ``o.ready`` gates the lane's reading.
+    five cycles. ``o`` depends on registers only; ``o.ready`` gates the lane's reading.
 
     Parameters
     ----------
@@ -145,48 +145,34 @@ class WindowLane(wiring.Component):
 
     def _look_up(self, m, passes, counts):
         """Step over the taps of each pass and queue their lists, the empty ones left out."""
-        slots, (vertical, horizontal) = self.slots, self.steps
-        slot, row_slot = Signal(range(slots)), Signal(range(slots))
-        tap, row_tap = Signal.like(passes.payload.tap), Signal.like(passes.payload.tap)
-        columns = Signal.like(passes.payload.columns)
-        columns_left, rows_left = Signal.like(columns), Signal.like(passes.payload.rows)
-        active, empty, final = Signal(), Signal(), Signal()
-        group = Signal.like(passes.payload.group)
-
-        step, row_end, end = Signal(), Signal(), Signal()
-        m.d.comb += [row_end.eq(columns_left == 0), end.eq(row_end & (rows_left == 0)),
-                     passes.ready.eq(~active | (step & end))]
-        next_slot = wrapped(m, Mux(row_end, row_slot, slot)
-                            + Mux(row_end, vertical % slots, horizontal % slots), slots, name="next_slot")
-        next_tap = Mux(row_end, row_tap, tap) + Mux(row_end, self.kernel[1], 1)
-        with m.If(passes.ready):
-            m.d.sync += [
-                active.eq(passes.valid), empty.eq(passes.payload.empty), final.eq(passes.payload.final),
-                group.eq(passes.payload.group),
-                slot.eq(passes.payload.slot), row_slot.eq(passes.payload.slot),
-                tap.eq(passes.payload.tap), row_tap.eq(passes.payload.tap),
-                columns.eq(passes.payload.columns),
-                columns_left.eq(Mux(passes.payload.empty, 0, passes.payload.columns)),
-                rows_left.eq(Mux(passes.payload.empty, 0, passes.payload.rows)),
-            ]
-        with m.Elif(step):
-            m.d.sync += [slot.eq(next_slot), tap.eq(next_tap), columns_left.eq(columns_left - 1)]
-            with m.If(row_end):
-                m.d.sync += [row_slot.eq(next_slot), row_tap.eq(next_tap), columns_left.eq(columns),
-                             rows_left.eq(rows_left - 1)]
+        # A pass stays in the queue's output register while a row and a column of its taps count up.
+        taps, end, step = passes.payload, Signal(), Signal()
+        row, column = Signal.like(taps.rows), Signal.like(taps.columns)
+        row_end = Signal()
+        m.d.comb += [row_end.eq(column == taps.columns),
+                     end.eq(taps.empty | (row_end & (row == taps.rows))),
+                     passes.ready.eq(step & end)]
+        with m.If(step):
+            m.d.sync += [column.eq(Mux(row_end | end, 0, column + 1)),
+                         row.eq(Mux(end, 0, row + row_end))]
+        slot = wrapped(m, taps.slot + raster(m, row, column, self.kernel, self.steps, name="slot_offset"),
+                       self.slots, name="slot")
+        tap = taps.tap + raster(m, row, column, self.kernel, (self.kernel[1], 1), name="tap_offset")
 
         # The tap whose length is being read.
         found = Signal()
-        found_slot, found_tap = Signal.like(slot, reset_less=True), Signal.like(tap, reset_less=True)
+        found_slot, found_tap = Signal.like(slot, reset_less=True), Signal.like(taps.tap, reset_less=True)
         found_end, found_final, found_empty = (Signal(reset_less=True) for _ in range(3))
-        found_group = Signal.like(group, reset_less=True)
+        found_group = Signal.like(taps.group, reset_less=True)
         found_taken = Signal()
-        m.d.comb += [step.eq(active & (~found | found_taken)), counts.addr.eq(slot), counts.en.eq(step)]
+        m.d.comb += [step.eq(passes.valid & (~found | found_taken)),
+                     counts.addr.eq(slot), counts.en.eq(step)]
         with m.If(~found | found_taken):
-            m.d.sync += found.eq(active)
+            m.d.sync += found.eq(passes.valid)
         with m.If(step):
             m.d.sync += [found_slot.eq(slot), found_tap.eq(tap), found_end.eq(end),
-                         found_final.eq(final & end), found_empty.eq(empty), found_group.eq(group)]
+                         found_final.eq(taps.final & end), found_empty.eq(taps.empty),
+                         found_group.eq(taps.group)]
 
         # The newest list waits until it is known whether it is the last of its pass, so that the
         # mark of a pass's end never costs a product of its own.
@@ -209,7 +195,7 @@ class WindowLane(wiring.Component):
             m.d.sync += [
                 newest.base.eq(self._list(found_slot, found_group)),
                 newest.weights.eq(0 if self.by_channel else self._weights.base(found_tap)),
-                newest.count.eq(Mux(found_empty, 0, length)),
+                newest.ends.eq(Mux(filled, length - 1, 0)), newest.nothing.eq(~filled),
                 newest.last.eq(found_end), newest.final.eq(found_final)]
         with m.Elif(close):
             m.d.sync += [newest.last.eq(1), newest.final.eq(found_final)]
@@ -222,7 +208,7 @@ class WindowLane(wiring.Component):
         go, number, end = Signal(), Signal(range(max(2, self.channels))), Signal()
         m.d.comb += [
             go.eq(~self.o.valid | self.o.ready),
-            end.eq(number + 1 >= entry.count),
+            end.eq(number == entry.ends),
             words.addr.eq(self._ring.word(entry.base, number)), words.en.eq(go),
             lists.ready.eq(go & end),
             self.done.eq(lists.valid & lists.ready & entry.final),
@@ -233,7 +219,7 @@ class WindowLane(wiring.Component):
             m.d.sync += [
                 number.eq(Mux(lists.valid & ~end, number + 1, 0)),
                 valid.eq(lists.valid), last.eq(entry.last & end), final.eq(entry.final & end),
-                nothing.eq(entry.count == 0), weights.eq(entry.weights),
+                nothing.eq(entry.nothing), weights.eq(entry.weights),
                 self.o.valid.eq(valid), self.o.payload.last.eq(last), self.o.payload.final.eq(final),
                 self.o.payload.value.eq(Mux(nothing, 0, words.data.value)),
                 self.o.payload.address.eq(self._weights.word(weights, words.data.channel)),

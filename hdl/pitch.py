@@ -2,7 +2,9 @@
 from amaranth import Cat, Signal
 from amaranth.utils import bits_for
 
-__all__ = ["Pitch", "times", "divided", "lookup", "select"]
+TABLE_BITS = 4          # of a row and a column together, up to which their place comes from a table
+
+__all__ = ["Pitch", "times", "divided", "lookup", "raster", "select"]
 
 
 def times(value, factor):
@@ -34,6 +36,18 @@ def lookup(m, index, table, *, name):
         with m.Default():
             m.d.comb += result.eq(usual)
     return result
+
+
+def raster(m, row, column, counts, steps, *, name):
+    """``row * steps[0] + column * steps[1]`` for ``row`` and ``column`` below their ``counts``.
+
+    Of a small kernel it is a table, which fits into the LUTs of the adder that it goes to.
+    """
+    if len(row) + len(column) > TABLE_BITS:
+        return times(row, steps[0]) + times(column, steps[1])
+    table = [y * steps[0] + x * steps[1] if y < counts[0] and x < counts[1] else 0
+             for y in range(1 << len(row)) for x in range(1 << len(column))]
+    return lookup(m, Cat(column, row), table, name=name)
 
 
 def divided(m, value, size, count, quotient, remainder):

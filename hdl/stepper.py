@@ -2,11 +2,11 @@
 import functools
 
 import numpy as np
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .pitch import lookup
+from .pitch import lookup, raster
 from .stream import Queue
 from .walk import Walk
 
@@ -30,9 +30,9 @@ def pass_layout(*, slots, taps, passes, kernel, groups=1):
 
 @functools.cache
 def freed_shape(walk, row, rows):
-    """Numbers of slots that a window of the kernel rows ``row, row + rows, ...`` may free."""
+    """Numbers of slots that a window of the kernel rows ``row, row + rows, ...`` may free, negative."""
     keeps = np.array(walk.keeps(row, rows)).ravel()
-    return range(int(np.diff(keeps, append=walk.height * walk.width + keeps[0]).max()) + 1)
+    return range(-int(np.diff(keeps, append=walk.height * walk.width + keeps[0]).max()), 1)
 
 
 class Stepper(wiring.Component):
@@ -97,22 +97,19 @@ class Stepper(wiring.Component):
         row_end = Signal()
         m.d.comb += [row_end.eq(ox == walk.out_width - 1), turns_end.eq(turn == self.passes - 1)]
 
-        # Slot of the window's first tap: steps along the row, and from row to row.
+        # Slot of the window's first tap.
         left = [start for start, _ in x.spans]
-        top = [start for start, _ in y.spans]
-        along = [(b - a) % slots for a, b in zip(left, left[1:])] + [0]
-        down = [(b - a) * walk.width % slots for a, b in zip(top, top[1:])]
-        down.append((walk.height + top[0] - top[-1]) * walk.width % slots)
-        origin = (top[0] * walk.width + left[0]) % slots
-        slot, row_slot = Signal(range(slots), init=origin), Signal(range(slots), init=origin)
-        step = Mux(row_end, lookup(m, oy, down, name="down"), lookup(m, ox, along, name="along"))
-        next_slot = wrapped(m, Mux(row_end, row_slot, slot) + step, slots, name="next_slot")
+        within, ends = self._advances([[start * walk.width + column for column in left] for start, _ in y.spans])
+        step = Mux(row_end, lookup(m, oy, [n % slots for n in ends], name="slot_row"),
+                   lookup(m, ox, [n % slots for n in within[0]], name="slot_column"))
+        slot = Signal(range(slots), init=(y.spans[0][0] * walk.width + left[0]) % slots)
+        next_slot = wrapped(m, slot + step, slots, name="next_slot")
 
         # Pixels that have arrived beyond the one this window waits for.
         needs = walk.needs(self.row, self.rows)
         within, ends = self._advances(needs)
-        wait = Mux(row_end, lookup(m, oy, ends, name="wait_row"),
-                   lookup(m, ox, within[0], name="wait_column"))
+        wait = Mux(row_end, lookup(m, oy, [-n for n in ends], name="wait_row"),
+                   lookup(m, ox, [-n for n in within[0]], name="wait_column"))
         reach = max(map(abs, [*ends, *within[0], needs[0][0] + 1]))
         keeps = walk.keeps(self.row, self.rows)
         limit = slots + self._skipped(needs, keeps)
@@ -123,9 +120,9 @@ class Stepper(wiring.Component):
         moving = next((line for line in within if any(line)), within[0])
         moves = [int(line == moving) for line in within]
         assert all(line == moving or not any(line) for line in within)
-        frees = Mux(row_end, lookup(m, oy, ends, name="free_row"),
+        frees = Mux(row_end, lookup(m, oy, [-n for n in ends], name="free_row"),
                     Mux(lookup(m, oy, moves, name="moves"),
-                        lookup(m, ox, moving, name="free_column"), 0))
+                        lookup(m, ox, [-n for n in moving], name="free_column"), 0))
         m.submodules.freed = freed = Queue(
             freed_shape(walk, self.row, self.rows), depth=IN_FLIGHT)
 
@@ -134,9 +131,9 @@ class Stepper(wiring.Component):
         m.d.comb += [
             self.o.valid.eq((ahead >= 0) & freed.i.ready),
             self.o.payload.slot.eq(slot),
-            self.o.payload.tap.eq(
-                tap + lookup(m, oy, [k * x.taps for k in tap_row], name="tap_row")
-                + lookup(m, ox, tap_column, name="tap_column")),
+            self.o.payload.tap.eq(tap + raster(
+                m, lookup(m, oy, tap_row, name="tap_row"), lookup(m, ox, tap_column, name="tap_column"),
+                (y.taps, x.taps), (x.taps, 1), name="first_tap")),
             self.o.payload.rows.eq(lookup(m, oy, [max(0, n - 1) for _, n in y.inside], name="tap_rows")),
             self.o.payload.columns.eq(
                 lookup(m, ox, [max(0, n - 1) for _, n in x.inside], name="tap_columns")),
@@ -156,13 +153,13 @@ class Stepper(wiring.Component):
         with m.If(done):
             m.d.sync += [group.eq(0), tap.eq(0), slot.eq(next_slot), ox.eq(ox + 1)]
             with m.If(row_end):
-                m.d.sync += [ox.eq(0), row_slot.eq(next_slot),
-                             oy.eq(Mux(oy == walk.out_height - 1, 0, oy + 1))]
-        m.d.sync += ahead.eq(ahead + self.arrived - Mux(done, wait, 0))
+                m.d.sync += [ox.eq(0), oy.eq(Mux(oy == walk.out_height - 1, 0, oy + 1))]
+        m.d.sync += ahead.eq(_plus(ahead, Mux(done, wait, 0), self.arrived))
 
-        space = Signal(range(limit + 1), init=slots + keeps[0][0])
-        m.d.comb += [self.room.eq(space != 0), freed.o.ready.eq(self.released)]
-        m.d.sync += space.eq(space - self.arrived + Mux(self.released, freed.o.payload, 0))
+        # The slots taken, less all that there are.
+        taken = Signal(range(-limit, 1), init=-slots - keeps[0][0])
+        m.d.comb += [self.room.eq(taken < 0), freed.o.ready.eq(self.released)]
+        m.d.sync += taken.eq(_plus(taken, Mux(self.released, freed.o.payload, 0), self.arrived))
         return m
 
     def _skipped(self, needs, keeps):
@@ -171,6 +168,11 @@ class Stepper(wiring.Component):
         needs = [n for line in needs for n in line]
         keeps = [k for line in keeps for k in line] + [frame + keeps[0][0]]
         return max(keeps[0], *(k - n - 1 for n, k in zip(needs, keeps[1:])), 0)
+
+
+def _plus(a, b, carry):
+    """``a + b + carry`` in one adder, of two signed numbers and a bit."""
+    return (Cat(1, a).as_signed() + Cat(carry, b).as_signed()) >> 1
 
 
 def wrapped(m, value, size, *, name):

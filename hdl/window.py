@@ -66,7 +66,7 @@ class Window(wiring.Component):
     non-zero is a single product with value 0.
 
     One non-zero and one tap per cycle and lane. A window's first product follows the beat that
-    completes the window by 10 cycles. Lanes run apart by up to ``windows`` windows.
+    completes the window by 9 cycles. Lanes run apart by up to ``windows`` windows.
     ``i.ready`` and ``o`` depend on registers only.
 
     Channel ``c`` of a group belongs to channel lane ``c % lanes`` as number ``c // lanes``; kernel
@@ -221,12 +221,17 @@ class Window(wiring.Component):
             m.d.comb += [product.valid.eq(unit.o.valid), product.payload.eq(unit.o.payload),
                          unit.o.ready.eq(product.ready)]
             taken.append(unit)
+            if share == 1:
+                m.d.sync += stepper.released.eq(unit.done)
+                continue
             # Windows that this lane has read and others may not have.
             ahead = Signal(range(IN_FLIGHT + 4), name=f"ahead_{lane}_{r}")
             m.d.sync += ahead.eq(ahead + unit.done - stepper.released)
             waiting.append(ahead != 0)
         ready = Cat(unit.i.ready for unit in taken).all()
-        m.d.comb += [stepper.o.ready.eq(ready), stepper.released.eq(Cat(waiting).all())]
+        m.d.comb += stepper.o.ready.eq(ready)
+        if share > 1:
+            m.d.comb += stepper.released.eq(Cat(waiting).all())
         m.d.comb += [unit.i.valid.eq(stepper.o.valid & ready) for unit in taken]
         return stepper.room
 

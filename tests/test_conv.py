@@ -312,7 +312,7 @@ def test_latency():
     run(stage.dut, stage.sources([1.0]), sinks)
     dut = stage.dut
     assert sinks[0].cycles[0] - 1 == (
-        10 + dut.dots[0].latency + dut.accumulator.latency + dut.requantize.latency)
+        9 + dut.dots[0].latency + dut.accumulator.latency + dut.requantize.latency)
 
 
 # ---- Ready never, and reset ---------------------------------------------------------------------

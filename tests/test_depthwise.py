@@ -277,7 +277,7 @@ def test_latency(row_lanes):
     stage, (sink,) = check_stage(walk, 1, density=1, frames=1, row_lanes=row_lanes)
     products, dut = 9 // row_lanes, stage.dut
     assert sink.cycles[0] - 1 == 8 + (
-        9 + products + Weigh.latency + 3 + dut.accumulators[0].latency
+        8 + products + Weigh.latency + 3 + dut.accumulators[0].latency
         + dut.requantizes[0].latency)
 
 

@@ -257,7 +257,7 @@ def test_latency():
     run(stage.dut, stage.sources([1.0]), sinks)
     dut = stage.dut
     assert sinks[0].cycles[0] - 2 == (
-        10 + dut.dots[0].latency + dut.accumulator.latency + dut.requantize.latency)
+        9 + dut.dots[0].latency + dut.accumulator.latency + dut.requantize.latency)
 
 
 def test_offers_without_ready():

@@ -404,7 +404,7 @@ def test_latency(op, more):
     # After a reset, three channels are cleared while one beat waits.
     assert latencies(sink)[0] == 35 + 2 + 5 + more
     (sink,), _ = check_pool(Walk(1, 2, (1, 1)), 3, op, density=1, frames=1, keep_zeros=True)
-    assert latencies(sink)[0] == 2 + 14 + 3 + more
+    assert latencies(sink)[0] == 2 + 13 + 3 + more
 
 
 def test_default_slots_do_not_slow_it_down():

@@ -169,7 +169,7 @@ def test_latency(walk, channels, kwargs):
     lane = len(sinks) - 1                       # row lanes that need earlier pixels start earlier
     row, rows = lane // kwargs.get("lanes", 1), kwargs.get("row_lanes", 1)
     completed = (walk.needs(row, rows)[0][0] + 1) * channels - 1
-    assert latencies(sinks[lane])[0] == completed + 10
+    assert latencies(sinks[lane])[0] == completed + 9
 
 
 def steady(sink, per_frame):
