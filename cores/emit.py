@@ -14,9 +14,9 @@ from . import yosys
 
 __all__ = ["FilePlatform", "verilog", "ROM_MODULE"]
 
-ROM_MODULE = """\
+_ROM = """\
 // Read-only memory with one cycle of latency, its contents from a file of hexadecimal words.
-module skipstone_rom #(
+module NAME #(
     parameter WIDTH = 8,
     parameter DEPTH = 2,
     parameter FILE = "",
@@ -27,7 +27,7 @@ module skipstone_rom #(
     input  wire [ADDRESS-1:0] address,
     output reg  [WIDTH-1:0]   data
 );
-    reg [WIDTH-1:0] words [0:DEPTH-1];
+    STYLEreg [WIDTH-1:0] words [0:DEPTH-1];
     generate        // tools also read the module on its own, without a file
         if (FILE != "") initial $readmemh(FILE, words);
     endgenerate
@@ -35,6 +35,9 @@ module skipstone_rom #(
         if (en) data <= words[address];
 endmodule
 
+"""
+
+_RAM = """\
 // Memory of zeros at first, with a port for writing and one for reading: one cycle of latency, and
 // the old word if it is written in the same cycle.
 module skipstone_ram #(
@@ -59,6 +62,9 @@ module skipstone_ram #(
     end
 endmodule
 """
+
+ROM_MODULE = (_ROM.replace("NAME", "skipstone_rom").replace("STYLE", "")
+              + _ROM.replace("NAME", "skipstone_block_rom").replace("STYLE", '(* rom_style = "block" *) ') + _RAM)
 
 
 class FilePlatform:

@@ -30,7 +30,8 @@ class Folding:
     Lanes may run ``windows`` output pixels apart. ``requantize_cycles`` from 2 make a requantizer without DSP blocks. ``add_dsps`` are the DSP blocks
     of each way of an addition: 0 for none, or None for its usual. A convolution with the window
     engine has ``lanes`` streams (coarse_in) with ``fine`` slots for ``pes`` filters (coarse_out) at a
-    time; ``fine`` is None for the others.
+    time; ``fine`` is None for the others. ``weights_in_blocks`` asks for block memory for the weights of the
+    sparse and the dense engine, where tools would take LUTs.
     """
     lanes: int = 1
     row_lanes: int = 1
@@ -41,6 +42,7 @@ class Folding:
     add_dsps: int | None = None
     windows: int = 4
     fine: int | None = None
+    weights_in_blocks: bool = False
 
     @property
     def multipliers(self):
@@ -175,7 +177,8 @@ def _conv(node, sources, target, folding, engine, common):
         del common["keep_zeros"]
         return WindowConv(shape_of(source), coarse_in=folding.lanes, coarse_out=folding.pes,
                           fine=folding.fine, skip_empty=engine.skip_empty, paired=engine.paired, **common)
-    return Conv(shape_of(source), pes=folding.pes, lanes=folding.lanes, row_lanes=folding.row_lanes, **common)
+    return Conv(shape_of(source), pes=folding.pes, lanes=folding.lanes, row_lanes=folding.row_lanes,
+                weights_in_blocks=folding.weights_in_blocks, **common)
 
 
 def _pool(node, sources, target, folding, engine, common):

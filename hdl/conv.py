@@ -71,6 +71,8 @@ class Conv(wiring.Component):
         See :class:`~hdl.mac.MacArray`.
     requantize_cycles : int
         Cycles that a requantizer spends on a sum, see :class:`~hdl.requantize.Requantize`.
+    weights_in_blocks : bool
+        See :class:`~hdl.dot.SparseDot`.
 
     Members
     -------
@@ -86,7 +88,7 @@ class Conv(wiring.Component):
     def __init__(self, shape, *, low, high, walk, weights, bias, weight_width, multiplier, shift,
                  out_low, out_high, out_shape, pes, lanes=1, row_lanes=1, ways=1, out_ways=1,
                  windows=4, slots=None, keep_zeros=False, groups=1, family="behavioural",
-                 requantize_cycles=1, threshold=0):
+                 requantize_cycles=1, threshold=0, weights_in_blocks=False):
         weights, bias = np.asarray(weights, np.int64), np.asarray(bias, np.int64)
         if not isinstance(walk, Walk):
             raise TypeError(f"Walk must be a Walk, not {walk!r}")
@@ -130,7 +132,7 @@ class Conv(wiring.Component):
 
         self.dots = [SparseDot(shape, weights=w, weight_width=weight_width, pes=pes,
                                sum_width=sum_width, ways=out_ways, depth=self.window.depth,
-                               family=family) for w in per_lane]
+                               family=family, weights_in_blocks=weights_in_blocks) for w in per_lane]
         self.accumulator = Accumulator(
             lanes=len(self.dots), sum_width=sum_width, bias=bias, width=width, ways=out_ways,
             windows=windows)

@@ -18,9 +18,9 @@ def sums_layout(width, ways):
     return data.ArrayLayout(signed(width), ways)
 
 
-def dot_memories(*, filters, addresses, pes, weight_width):
+def dot_memories(*, filters, addresses, pes, weight_width, weights_in_blocks=False):
     """Weight memory of a :class:`SparseDot` whose weights are (filters, addresses)."""
-    return rom(pes * weight_width, -(-filters // pes) * addresses)
+    return rom(pes * weight_width, -(-filters // pes) * addresses, weights_in_blocks)
 
 
 class SparseDot(wiring.Component):
@@ -53,6 +53,8 @@ class SparseDot(wiring.Component):
         Addresses that ``i`` ranges over, if more than ``passes * addresses``.
     family : str
         Multiply-accumulate primitive, see :class:`~hdl.mac.MacArray`.
+    weights_in_blocks : bool
+        Ask for block memory for the weights, however few they are.
 
     Members
     -------
@@ -68,12 +70,13 @@ class SparseDot(wiring.Component):
     latency = MacArray.latency + 4
 
     def __init__(self, shape, *, weights, weight_width, pes, sum_width, ways=1, depth=None,
-                 family="behavioural"):
+                 family="behavioural", weights_in_blocks=False):
         self.shape, self.weights = Shape.cast(shape), np.asarray(weights)
         between("Activation width", self.shape.width, 2, 17)
         self.weight_width = between("Weight width", weight_width, 2, 16)
         self.pes, self.ways = positive("PEs", pes), positive("Ways", ways)
         self.sum_width, self.family = between("Sum width", sum_width, 2, 48), family
+        self.weights_in_blocks = weights_in_blocks
         if family not in FAMILIES:
             raise ValueError(f"Family must be one of {', '.join(FAMILIES)}, not {family!r}")
         if pes % ways:
@@ -98,7 +101,7 @@ class SparseDot(wiring.Component):
     @property
     def memories(self):
         return dot_memories(filters=self.filters, addresses=self.addresses, pes=self.pes,
-                            weight_width=self.weight_width)
+                            weight_width=self.weight_width, weights_in_blocks=self.weights_in_blocks)
 
     @property
     def words(self):
@@ -110,7 +113,8 @@ class SparseDot(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.rom = rom = Rom(self.pes * self.weight_width, self.words)
+        m.submodules.rom = rom = Rom(
+            self.pes * self.weight_width, self.words, block=self.weights_in_blocks)
         m.submodules.mac = mac = MacArray(
             pes=self.pes, ways=self.ways, shape=self.shape, weight_width=self.weight_width,
             sum_width=self.sum_width, family=self.family)

@@ -12,7 +12,7 @@ class MemorySize:
     """Words of a memory, the bits of each, and how it is used.
 
     ``kind`` is "ram" (one port writes, one reads a cycle later), "rom" (one port reads a cycle
-    later) or "distributed" (one address to write at and to read at once, asked for in LUTs).
+    later), "block rom" (one that asks for block memory) or "distributed" (one address to write at and to read at once, asked for in LUTs).
     """
     depth: int
     width: int
@@ -24,9 +24,9 @@ def ram(shape, depth):
     return _one(depth, shape, "ram")
 
 
-def rom(width, depth):
-    """Counter of one read-only memory."""
-    return _one(depth, width, "rom")
+def rom(width, depth, block=False):
+    """Counter of one read-only memory, which may ask for ``block`` memory."""
+    return _one(depth, width, "block rom" if block else "rom")
 
 
 def distributed(shape, depth):

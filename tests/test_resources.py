@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """Predicted resources: the rule for memories and whole stages against Yosys, and designs that do not fit."""
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from cores import build, fit, synth, yosys
 from cores.emit import ROM_MODULE, FilePlatform, verilog
 from cores.errors import UserError
 from cores.folding.allocate import Design, fold
+from cores.folding.weight_memory import weights_in_blocks
 from cores.graph import Conv
 from cores.resources.memory_blocks import blocks
 from cores.resources.predict import Resources, design_resources, stage_resources
@@ -39,15 +41,16 @@ SINGLE = """module {name} (input clk, write, input [{a}:0] wa, input [{w}:0] d, 
     assign q = words[wa];
 endmodule
 """
-TEXTS = {"ram": RAM, "rom": ROM, "distributed": SINGLE}
+TEXTS = {"ram": RAM, "rom": ROM, "block rom": ROM.replace("reg [{w}:0] words", '(* rom_style = "block" *) reg [{w}:0] words'),
+         "distributed": SINGLE}
 
 
 def sizes():
     """Sizes of memories around all the places where another block is cheaper."""
     rng = np.random.default_rng(0)
-    for kind, most in (("ram", 14), ("rom", 12), ("distributed", 8)):
+    for kind, least, most in (("ram", 1, 14), ("rom", 1, 12), ("distributed", 1, 8), ("block rom", 4, 12)):
         for _ in range(25):
-            depth = int(2 ** rng.uniform(1, most)) + int(rng.integers(2))
+            depth = int(2 ** rng.uniform(least, most)) + int(rng.integers(2))
             width = int(2 ** rng.uniform(1, min(7, 16 - np.log2(depth))))
             yield MemorySize(depth, width, kind)
 
@@ -218,3 +221,27 @@ def test_synth(tmp_path, capsys, monkeypatch):
 
 def test_counts_are_readable():
     assert [fit.number(n) for n in (1234.5, 1234.0, 7)] == ["1,234.5", "1,234", "7"]
+
+
+def test_weights_move_to_block_memory_while_a_board_has_more_of_it():
+    network, folding = random_stage("conv", 3)
+    node, = network.nodes
+    folding = replace(folding, lanes=1, row_lanes=1, ways=1, pes=min(8, len(node.weights)), out_ways=1)
+    engine = Engine(family="dsp48e2")
+    design = Design(1, {node.name: folding}, 1000.0)
+    before = stage_resources(network, node, folding, engine)
+
+    def foldings(lut, bram36):
+        moved = weights_in_blocks(network, design, engine, before, {"lut": lut, "bram36": bram36})
+        return moved.foldings[node.name]
+    assert foldings(10 * before.lut, 1000) == replace(folding, weights_in_blocks=True)
+    assert foldings(10 * before.lut, 1 + before.bram36) == folding
+    moved = foldings(10 * before.lut, 1000)
+    after = stage_resources(network, node, moved, engine)
+    assert after.lut < before.lut and after.bram36 > before.bram36
+
+    platform = FilePlatform()
+    text = ROM_MODULE + verilog(component(network, node, moved, engine), name="stage", platform=platform)
+    assert text.count("skipstone_block_rom #") == 2        # the module and its instance
+    cells = synthesise(text, top="stage", family="xcup", files=platform.files)
+    assert cells.bram36 == after.bram36

@@ -8,6 +8,7 @@ from cores.folding.allocate import Design, allocate, cycles_per_frame, fold
 from cores.folding.channel_order import balanced, reorder
 from cores.folding.profile import Profile
 from cores.folding.space import Space
+from cores.folding.weight_memory import weights_in_blocks
 from cores.graph import Graph
 from cores.pixels import stored
 from cores.resources.predict import design_resources
@@ -57,13 +58,13 @@ def explore(network, images, engine, budget, target):
         network, profile = _reordered(network, profile)
     space = Space(network, profile, engine)
     design = allocate(network, profile, engine, **budget, space=space)
-    result = _explored(network, profile, design, engine, space)
+    result = _explored(network, profile, design, engine, space, target)
     rest = _besides_stages(result.predicted)
     most = {name: share * target.resources[name] for name, share in ROUTABLE.items()}
     if any(getattr(result.predicted[0], name) > amount for name, amount in most.items()):
         limits = {name: amount - rest[name] for name, amount in most.items()}
         design = allocate(network, profile, engine, **budget, **limits, space=space)
-        result = _explored(network, profile, design, engine, space)
+        result = _explored(network, profile, design, engine, space, target)
     if engine.keep_zeros:
         return result
     # For just these numbers of lanes.
@@ -71,7 +72,7 @@ def explore(network, images, engine, budget, target):
     cycles = cycles_per_frame(network, profile, design.ways, design.foldings)
     if cycles >= design.cycles_per_frame:
         return result
-    return _explored(network, profile, replace(design, cycles_per_frame=cycles), engine, space)
+    return _explored(network, profile, replace(design, cycles_per_frame=cycles), engine, space, target)
 
 
 def _reordered(network, profile, foldings=None):
@@ -80,9 +81,18 @@ def _reordered(network, profile, foldings=None):
     return network, profile.reordered(network, orders)
 
 
-def _explored(network, profile, design, engine, space):
+def _explored(network, profile, design, engine, space, target):
+    top, predicted = _sized(network, design, engine)
+    moved = weights_in_blocks(network, design, engine, predicted[0], target.resources)
+    if moved != design:
+        design = moved
+        top, predicted = _sized(network, design, engine)
+    return Exploration(network, profile, design, top, predicted, space)
+
+
+def _sized(network, design, engine):
     top = Top(network, design=design, stages=fold(network, design, engine), keep_zeros=engine.keep_zeros)
-    return Exploration(network, profile, design, top, design_resources(top, design, engine), space)
+    return top, design_resources(top, design, engine)
 
 
 def _besides_stages(predicted):

@@ -94,7 +94,8 @@ def _engine_rows(network, profile, engine, node, in_widths, widths):
     cycles = np.concatenate(cycles)
     kept = _without_idle_speed(columns, cycles)
     columns, cycles = {name: column[kept] for name, column in columns.items()}, cycles[kept]
-    lut, bram36 = conv_resources(network, node, columns | {"passes": -(-filters // columns["pes"])}, engine)
+    given = {"passes": -(-filters // columns["pes"]), "weights_in_blocks": np.zeros_like(cycles, dtype=np.int64)}
+    lut, bram36 = conv_resources(network, node, columns | given, engine)
     count = columns["lanes"] * columns["row_lanes"]
     amounts = {"dsp": _dsps(network, node, columns, engine), "multipliers": count * columns["pes"],
                "lut": lut, "bram36": bram36}

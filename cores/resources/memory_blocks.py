@@ -54,6 +54,8 @@ def blocks(size, family):
     depth, width, kind = size.depth, size.width, size.kind
     if kind == "distributed":
         return min((_luts(depth, width, unit, single=True) for unit in _LUT_SINGLE[family]), key=_cost)[1]
+    if kind == "block rom":
+        return _block_ram(depth, width, written=False)[1]
     if kind == "rom":
         columns = _distinct_columns(depth, width)
         luts = {"rom_lut" if depth <= 256 else "deep_rom": columns * _column_luts(depth)}

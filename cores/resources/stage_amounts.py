@@ -106,11 +106,12 @@ def conv_parts(node, source, target, engine):
                  "passes": passes, "groups": groups, "windows": windows}
         return _window_memories(shape, **given), _window_amounts(shape, **given) | {"conv": 1}
 
-    def weights(lanes, row_lanes, pes):
+    def weights(lanes, row_lanes, pes, weights_in_blocks):
         shares = [channels_of_way(channels // groups, lanes, lane) for lane in range(lanes)]
         addresses = Counter(len(range(row, walk.kernel[0], row_lanes)) * walk.kernel[1] * share
                             for row in range(row_lanes) for share in shares)
-        return total([times(count, dot_memories(filters=filters, pes=pes, weight_width=size, addresses=number))
+        return total([times(count, dot_memories(filters=filters, pes=pes, weight_width=size, addresses=number,
+                                                weights_in_blocks=weights_in_blocks))
                       for number, count in addresses.items()]), {}
 
     def dots(lanes, row_lanes, pes, out_ways):
