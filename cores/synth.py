@@ -1,5 +1,10 @@
-"""Synthesise a built design with Yosys: its figures beside those predicted, and in its report.json."""
+"""Synthesise a built design with Yosys: its figures beside those predicted, and in its report.json.
+
+Its longest paths between registers are shown as well, in levels of LUTs and carry chains.
+"""
+import json
 import sys
+import tempfile
 from pathlib import Path
 
 from rich.table import Table
@@ -8,6 +13,7 @@ from cores import cli
 from cores.design import open_design, read_report
 from cores.page.write import write
 from cores.synthesis import FAMILIES, synthesise
+from cores.timing import longest_paths
 
 EXAMPLE = "python -m cores.synth build/zcu102"
 
@@ -15,25 +21,29 @@ EXAMPLE = "python -m cores.synth build/zcu102"
 def parser():
     result = cli.Parser("cores.synth", __doc__, EXAMPLE)
     result.add_argument("folder", type=Path, metavar="DIR", help="output folder of cores.build")
+    result.add_argument("--paths", type=cli.positive_int, default=8, metavar="N",
+                        help="longest paths that are shown (default 8)")
     return result
 
 
 def main(argv=None):
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
-    return cli.guarded(lambda: run(args.folder), RuntimeError)
+    return cli.guarded(lambda: run(args.folder, args.paths), RuntimeError)
 
 
-def run(folder):
+def run(folder, count):
     """Synthesise a built design, show its figures and complete its report."""
     design = open_design(folder)
     report = read_report(folder)
     files = {file.name: file.read_text() for file in (folder / "rtl").glob("*.hex")}
     family = next(family for family, mac in FAMILIES.items() if mac == design.family)
     console = cli.console()
-    with console.status("synthesising, which takes minutes"):
+    with console.status("synthesising, which takes minutes"), tempfile.TemporaryDirectory() as scratch:
+        netlist = Path(scratch, "netlist.json")
         cells = synthesise((folder / "rtl" / "skipstone.v").read_text(), top="skipstone", family=family,
-                           files=files)
+                           files=files, netlist=netlist)
+        paths = longest_paths(json.loads(netlist.read_text())["modules"]["skipstone"], count)
     table = Table(title=f"{design.network.name}, Yosys' synth_xilinx -family {family}")
     for column in ("", "predicted", "synthesised", "difference"):
         table.add_column(column, justify="right" if column else "left")
@@ -43,6 +53,13 @@ def run(folder):
                       f"{predicted / found - 1:+.1%}" if found else f"{predicted - found:+}")
         if name != "dsp":
             report[name] = found
+    console.print(table)
+    report["logic_levels"] = paths[0].levels
+    table = Table(title="longest paths between registers: a LUT counts as a level, a carry chain as one more")
+    for column in ("levels", "from", "to", "through"):
+        table.add_column(column, justify="right" if column == "levels" else "left")
+    for path in paths:
+        table.add_row(str(path.levels), path.source, path.target, " ".join(path.through))
     console.print(table)
     write(folder, report)
 

@@ -57,7 +57,7 @@ class Cells:
         return self._count("RAMB36") + self._count("RAMB18") / 2
 
 
-def synthesise(verilog, *, top, family, files=None):
+def synthesise(verilog, *, top, family, files=None, netlist=None):
     """Synthesise for a Xilinx family, flattened, without pads.
 
     Parameters
@@ -70,6 +70,8 @@ def synthesise(verilog, *, top, family, files=None):
         Of ``synth_xilinx``: a key of :data:`FAMILIES`.
     files : dict of str to str or None
         Memory files by name.
+    netlist : Path or None
+        Where to write the netlist, for :func:`cores.timing.longest_paths`.
 
     Returns
     -------
@@ -83,6 +85,8 @@ def synthesise(verilog, *, top, family, files=None):
     with tempfile.TemporaryDirectory() as folder:
         for name, text in {"design.v": _ZEROS.sub("", verilog), "single.txt": _SINGLE, **(files or {})}.items():
             Path(folder, name).write_text(text)
+        if netlist is not None:
+            steps.append(f'write_json "{netlist.resolve()}"')
         yosys.run("read_verilog design.v", *steps, "tee -q -o stat.json stat -json", cwd=folder)
         text = Path(folder, "stat.json").read_text()
     modules = json.loads(text[text.index("{"):])["modules"]
