@@ -55,6 +55,7 @@ def run(folder, count):
             report[name] = found
     console.print(table)
     report["logic_levels"] = paths[0].levels
+    report["origin"]["logic_levels"] = "synthesised"
     table = Table(title="longest paths between registers: a LUT counts as a level, a carry chain as one more")
     for column in ("levels", "from", "to", "through"):
         table.add_column(column, justify="right" if column == "levels" else "left")

@@ -203,7 +203,12 @@ def test_synth(tmp_path, capsys, monkeypatch):
     predicted = json.loads((folder / "report.json").read_text())["predicted"]
     cells = Cells({"LUT6": 5000, "FDRE": 7000, "RAMB18E2": 3, "DSP48E2": predicted["dsp"]})
 
-    def fake(text, *, top, family, files):
+    lut = {"type": "LUT1", "connections": {"I0": [1], "O": [2]}, "port_directions": {"I0": "input", "O": "output"}}
+    ports = {"y": {"direction": "output", "bits": [2]}}
+    module = {"cells": {"lut": lut}, "ports": ports, "netnames": {"x": {"bits": [1]}}}
+
+    def fake(text, *, top, family, files, netlist):
+        netlist.write_text(json.dumps({"modules": {top: module}}))
         assert f"module {top}(" in text and family == "xcup"
         assert set(files) == {path.name for path in Path(folder, "rtl").glob("*.hex")}
         return cells
@@ -213,8 +218,9 @@ def test_synth(tmp_path, capsys, monkeypatch):
     report = json.loads((folder / "report.json").read_text())
     assert (report["lut"], report["ff"], report["bram36"]) == (5000, 7000, 1.5)
     assert report["predicted"] == predicted and report["origin"]["lut"] == "synthesised"
+    assert report["logic_levels"] == 1 and report["origin"]["logic_levels"] == "synthesised"
     out = capsys.readouterr().out
-    assert "5,000" in out and f"{predicted['lut']:,}" in out
+    assert "longest paths" in out and "port y" in out and "5,000" in out and f"{predicted['lut']:,}" in out
     assert synth.main([str(tmp_path)]) == 2
     assert "is no built design" in capsys.readouterr().err
 
