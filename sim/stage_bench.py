@@ -1,5 +1,5 @@
 """A stage on its own in Verilator: a module of pixel streams, fed with whole maps."""
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,8 @@ from hdl.stream import PixelSignature
 from sim.pixels import from_words, to_words
 from sim.verilator import Port, compile_design
 
-__all__ = ["Streamed", "ports_of", "emit", "compile_stage", "stream"]
+__all__ = ["Streamed", "ports_of", "emit", "compile_stage", "stream",
+           "received"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +52,10 @@ def emit(stage, platform):
     return ROM_MODULE + verilog(stage, name="stage", platform=platform)
 
 
-def compile_stage(stage, text, *, folder, family, runtime, trace=False):
+def compile_stage(stage, text, *, folder, family, runtime, trace=False, optimize="-O1"):
     """The simulator of a stage from its Verilog ``text``, kept in ``folder``.
 
-    ``runtime`` is as :func:`sim.verilator.compile_design` has it. One compiler runs at a time.
+    ``runtime`` and ``optimize`` are as :func:`sim.verilator.compile_design` has them. One compiler runs at a time.
     """
     inputs, outputs = ports_of(stage)
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +65,8 @@ def compile_stage(stage, text, *, folder, family, runtime, trace=False):
         sources.append(Path(__file__).with_name("dsp48e2.v"))
     return compile_design(
         sources, top="stage", inputs=_ways(inputs), outputs=_ways(outputs), trace=trace,
-        folder=folder / ("verilator-trace" if trace else "verilator"), runtime=runtime, jobs=1)
+        folder=folder / ("verilator-trace" if trace else "verilator"), runtime=runtime, jobs=1,
+        optimize=optimize)
 
 
 def stream(simulation, stage, maps, shape, *, keep_zeros, cwd, **options):
@@ -96,9 +98,16 @@ def stream(simulation, stage, maps, shape, *, keep_zeros, cwd, **options):
     (port,) = outputs.values()
     words = [word for x, source in zip(maps, inputs.values(), strict=True)
              for word in to_words(x, source.signature.ways, _value(source), keep_zeros)]
-    frames, pixels, ways = shape[0], int(np.prod(shape[:-1])), port.signature.ways
+    pixels, ways = int(np.prod(shape[:-1])), port.signature.ways
     got, _, hertz = simulation.run(
         [(word, np.zeros(len(word))) for word in words], [pixels] * ways, cwd=cwd, **options)
+    result = received(port, got, shape, hertz)
+    return replace(result, idle=0) if keep_zeros else result
+
+
+def received(port, got, shape, hertz=0.0):
+    """What came out of the ways of a ``port``, as the simulator has it."""
+    frames = shape[0]
     width, _ = _value(port)
     idle, ends = 0, []
     for data, _, _, cycle in got:
@@ -107,7 +116,7 @@ def stream(simulation, stage, maps, shape, *, keep_zeros, cwd, **options):
         idle += int((~last & (data & np.uint64((1 << width) - 1) == 0)).sum())
     ends = np.max(ends, axis=0)
     return Streamed(
-        from_words([data for data, *_ in got], shape, _value(port)), 0 if keep_zeros else idle,
+        from_words([data for data, *_ in got], shape, _value(port)), idle,
         float((ends[-1] - ends[0]) / (frames - 1)) if frames > 1 else float(ends[0] + 1), hertz)
 
 

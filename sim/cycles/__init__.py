@@ -1,0 +1,1 @@
+"""The cycle model: a whole pipeline, beat by beat and pass by pass, without simulating a clock."""
