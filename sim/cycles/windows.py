@@ -217,11 +217,7 @@ def lane(mem, bits, data, p):
                 + mem[mem[p + f.L_ORDER_AT] + frame] * mem[p + f.L_FRAME_SIZE])
         put_at = mem[mem[steps + f.G_AT] + (k & mem[steps + f.G_MASK])]
         late = mem[mem[steps + f.G_LATE_AT] + (k & mem[steps + f.G_MASK])]
-        popped = max(put_at + 2, mem[p + f.L_STEP])
-        if k > 0:
-            before = mem[mem[p + f.L_POPS_AT] + (k - 1 & mem[p + f.L_POP_MASK])]
-            popped = max(popped, before + 1)
-        step, found = popped, max(popped + 1, mem[p + f.L_TAKEN])
+        step, found = 0, max(put_at + 2, mem[p + f.L_TAKEN])
         held, taps = 0, height * width
         for tap in range(taps):
             step = found
@@ -241,8 +237,8 @@ def lane(mem, bits, data, p):
                 found = max(found, mem[p + f.L_PUSHED])
             held = length
         _read(mem, p, found + 1, held, late, counts)
-        mem[p + f.L_STEP], mem[p + f.L_TAKEN] = step, found
-        mem[mem[p + f.L_POPS_AT] + (k & mem[p + f.L_POP_MASK])] = popped
+        mem[p + f.L_TAKEN] = found
+        mem[mem[p + f.L_POPS_AT] + (k & mem[p + f.L_POP_MASK])] = step      # it stays in the queue until its last tap
         if turn == passes - 1:
             mem[mem[p + f.L_DONES_AT] + (window & mem[p + f.L_DONE_MASK])] = mem[p + f.L_TICK] + mem[p + f.L_APPLIED]
             mem[p + f.L_DONES] += 1
