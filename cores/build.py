@@ -34,7 +34,9 @@ from cores.thresholds.search import halves, search
 from cores.top import output_arrays
 from platforms import UnknownBoard, board
 from sim import pictures, reference
+from sim.cycles.model import model_network
 
+MODELLED = 8            # pictures that the cycle model is given
 GOLDEN = 100            # pictures kept as golden vectors
 EXAMPLE = "python -m cores.build --board zcu102 --dsp 128"
 
@@ -113,6 +115,8 @@ def build(args):
             found.network, found.profile, found.design, found.top, found.predicted)
         if not args.no_fit:
             check_fit(top, design, engine, predicted[0], target)
+        status.update("modelling the pipeline")
+        modelled = None if engine.window else model(found, engine)
 
         status.update("computing golden vectors")
         kept = len(images) if thresholds else GOLDEN       # the whole half that tests the thresholds
@@ -133,14 +137,13 @@ def build(args):
             folder.add(f"rtl/{name}", text)
         folder.add("rtl/files.f", "skipstone.v\n")
 
-    figures = report(network, design, engine, profile, board=args.board, clock_mhz=clock, whole=whole,
+    figures = report(network, design, engine, profile, modelled=modelled, board=args.board, clock_mhz=clock, whole=whole,
                      predicted=predicted, fits=fits(predicted[0], target))
     if removed:
         figures["constant_channels"] = {
             "removed": sum(removed.values()), "of": sum(t.channels for t in whole.tensors.values()),
             "macs_per_frame_built": sum(reference.macs(network).values()),
-            "cycles_per_frame_if_kept": round(
-                explore(whole, images, engine, budget, target).design.cycles_per_frame)}
+            "cycles_per_frame_if_kept": round(if_kept(explore(whole, images, engine, budget, target), engine))}
     if quantization:
         figures["quantization"] = quantization
     if thresholds:
@@ -198,6 +201,17 @@ def thresholded(args, network, images, labels, engine, budget, target, status):
 
     return search(network, images, labels, args.threshold_loss, explore=explored, each=each, price=lambda design: (
         design.price if "cycles" in budget else design.price * design.cycles_per_frame))
+
+
+def model(found, engine):
+    """The cycle model of an exploration's design, on the first pictures that it was profiled by."""
+    masks = {name: found.profile.mask(name)[:MODELLED] for name in found.network.tensors}
+    return model_network(found.network, found.design.foldings, found.design.ways, masks, keep_zeros=engine.keep_zeros)
+
+
+def if_kept(found, engine):
+    """Cycles per frame, as the report has them."""
+    return (found.design if engine.window else model(found, engine)).cycles_per_frame
 
 
 def npz(arrays):

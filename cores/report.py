@@ -16,8 +16,12 @@ ORIGINS = {"lut": "synthesised", "ff": "synthesised", "bram36": "synthesised",
            "fmax_mhz": "synthesised"}     # null until synthesis fills them
 
 
-def report(network, design, engine, profile, *, board, clock_mhz, predicted, fits, whole=None):
-    """Figures of a design, modelled from the profile; those only synthesis knows are null.
+def report(network, design, engine, profile, *, board, clock_mhz, predicted, fits, modelled, whole=None):
+    """Figures of a design; those only synthesis knows are null.
+
+    Cycles per frame of the design, and what its stages wait for, are those of ``modelled``, the cycle model; cycles
+    of a stage those of its own work, from the profile. It is None for an engine that it does not know; then the slowest
+    stage's are the design's.
 
     ``whole`` is the network before channels were removed, if any were: products are counted as it
     has them. ``predicted`` is what :func:`~cores.resources.predict.design_resources` returns, and ``fits`` whether
@@ -25,7 +29,7 @@ def report(network, design, engine, profile, *, board, clock_mhz, predicted, fit
     """
     resources, by_stage = predicted
     macs = reference.macs(whole or network)
-    cycles = design.cycles_per_frame
+    cycles = (modelled or design).cycles_per_frame
     rows = []
     for node in network.nodes:
         folding = design.foldings[node.name]
@@ -39,6 +43,8 @@ def report(network, design, engine, profile, *, board, clock_mhz, predicted, fit
             "zero_fraction": round(profile.zero_fraction(node.inputs[0]), 4),
             "macs_per_frame": macs[node.name],
             "nonzero_macs_per_frame": round(profile.nonzero_macs[node.name]),
+            **({} if modelled is None else {"waits": {
+                name: round(share, 4) for name, share in asdict(modelled.waits[node.name]).items() if name != "busy"}}),
             "predicted": asdict(by_stage[node.name]),
         })
     multipliers, dsp = (sum(row[key] for row in rows) for key in ("multipliers", "dsp"))

@@ -14,11 +14,13 @@ from cores.pixels import on_bus, samples, stored
 from cores.report import share
 from cores.top import output_ports
 from sim import axi, pictures, reference
+from sim.cycles.design import Pictured
 from sim.received import Received
 from sim.run_stages import FRAMES, run_stages
 from sim.verilator import Port, SimulationError, compile_design
 
 BATCH = 16              # frames whose maps are held in memory at a time
+MODELLED = 32           # frames that the cycle model is given, whose maps are held in memory all at once
 EXAMPLE = "python -m sim.run build/zcu102 --frames 64 --stalls 0.3"
 SIGNALS = "tdata", "tvalid", "tready", "tlast"
 
@@ -81,13 +83,14 @@ def run(args):
             patience=patience(design, args.stalls))
     received = [Received(*both) for both in zip(targets, expected, outputs)]
     ends = np.max([output.ends for output in received], axis=0)
-    steady = float((ends[-1] - ends[0]) / (count - 1)) if count > 1 else float(ends[0] + 1)
+    steady = steady_cycles(ends)
     result = {"mismatches": sum(output.mismatches for output in received),
               "accuracy": accuracy(received[0], labels, order)}
     result.update(
         figures(design, used, order, steady), frames=count, cycles_first_frame=int(ends[0]) + 1,
         simulator_hz=round(hertz), reference_fps=round(reference_fps, 1),
         outputs={output.name: output.mismatches for output in received})
+    result["modelled"] = beside(design, images, order[:MODELLED], ends)
     show(console, design, result, args)
     record(design, report, result, args)
     if args.json:
@@ -98,6 +101,25 @@ def run(args):
                 print(f"{output.name}: {fault}" if len(received) > 1 else fault, file=sys.stderr)
         return 1
     return 0
+
+
+def beside(design, images, order, ends):
+    """What the cycle model says of the first frames, which it takes without stalls, and the simulation of the same.
+
+    None for an engine that it does not know.
+    """
+    pictured = Pictured(design, images, order)
+    if any(folding.fine is not None for folding in pictured.foldings.values()):
+        return None
+    modelled = pictured.model()
+    return {"frames": len(order), "cycles_first_frame": modelled.first_frame,
+            "cycles_per_frame": modelled.cycles_per_frame,
+            "simulated_cycles_per_frame": steady_cycles(ends[:len(order)])}
+
+
+def steady_cycles(ends):
+    """Cycles per frame between the ends of the first and the last one; of a single frame, all."""
+    return float((ends[-1] - ends[0]) / (len(ends) - 1)) if len(ends) > 1 else float(ends[0] + 1)
 
 
 def record(design, report, result, args):
@@ -193,6 +215,8 @@ def show(console, design, result, args):
         f"{result['cycles_per_frame']:,.0f} steady"
         f" ({design.clock_mhz * 1e6 / result['cycles_per_frame']:,.0f} frames/s at "
         f"{design.clock_mhz:g} MHz); simulated at {result['simulator_hz']:,} cycles/s", highlight=False)
+    if result["modelled"] is not None:
+        show_modelled(console, result["modelled"])
     if result["utilisation"] is None:
         return
     console.print(
@@ -202,6 +226,14 @@ def show(console, design, result, args):
     for name, stage in result["stages"].items():
         console.print(f"  {cli.short(name):32} {stage['multipliers']:5} multipliers {stage['utilisation']:7.1%}",
                       highlight=False)
+
+
+def show_modelled(console, modelled):
+    """Print what the cycle model says."""
+    off = modelled["cycles_per_frame"] / modelled["simulated_cycles_per_frame"] - 1
+    console.print(
+        f"modelled without stalls: {modelled['cycles_first_frame']:,} for the first, {modelled['cycles_per_frame']:,.0f} "
+        f"steady, {off:+.2%} of the simulation of these {modelled['frames']} frames", highlight=False)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,9 @@ def test_report(built):
     assert report["multipliers"] == sum(stage["multipliers"] for stage in report["stages"])
     assert report["macs_per_frame"] == json.loads(
         bundled.MODEL.with_suffix(".json").read_text())["macs"]
-    assert report["cycles_per_frame"] == max(stage["cycles_per_frame"] for stage in report["stages"])
+    slowest = max(stage["cycles_per_frame"] for stage in report["stages"])
+    assert 0.97 * slowest < report["cycles_per_frame"] < 1.2 * slowest
+    assert all(0 <= share <= 1 for stage in report["stages"] for share in stage["waits"].values())
     for stage in report["stages"]:
         assert {"name", "op", "lanes", "pes", "multipliers", "dsp", "cycles_per_frame", "zero_fraction"} <= set(stage)
 

@@ -36,6 +36,8 @@ def test_run(design, tmp_path, capsys):
     assert result["utilisation"] == pytest.approx(
         result["nonzero_macs_per_frame"] / result["multipliers"] / result["cycles_per_frame"])
     assert 0.5 < result["utilisation"] < 1
+    modelled = result["modelled"]
+    assert modelled["cycles_per_frame"] == pytest.approx(modelled["simulated_cycles_per_frame"], rel=0.01)
     # Another run of the same frames takes the same cycles: stalls are seeded.
     again = tmp_path / "again.json"
     assert run.main([str(design), "--frames", "3", "--stalls", "0.3", "--json", str(again)]) == 0
