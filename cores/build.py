@@ -13,9 +13,9 @@ import numpy as np
 from cores import bundled, cli
 from cores.budget import add_budget, budget_of
 from cores.constant_channels import without_constant_channels
-from cores.emit import ROM_MODULE, FilePlatform, verilog
 from cores.errors import UserError
 from cores.fit import check_fit, check_weights, fits
+from cores.folding.allocate import fold
 from cores.folding.explore import explore
 from cores.opening import add_options, open_images, opened, preprocessing_of, quantization_of
 from cores.output import OutputFolder, own_version
@@ -31,7 +31,8 @@ from cores.thresholds.report import figures as figures_of
 from cores.thresholds.report import summary as summary_of
 from cores.thresholds.report import table as curve
 from cores.thresholds.search import halves, search
-from cores.top import output_arrays
+from cores.top import BEAT_BITS, Top, output_arrays
+from cores.wrapper.write import add_rtl
 from platforms import UnknownBoard, board
 from sim import pictures, reference
 from sim.cycles.model import model_network
@@ -60,6 +61,10 @@ def parser():
     add("--threshold-loss", type=cli.percentage, metavar="LOSS",
         help="make small activations zero: as many as cost at most this much accuracy on half of the pictures (top-1 agreement "
              "without labels; noise of outputs that are no classes); the other half tests it. Like 0.5%% (default: none)")
+    add("--axis-bits", type=int, choices=(32, 64, 128, 256, 512), default=BEAT_BITS,
+        help=f"width of the AXI4-Streams' TDATA (default {BEAT_BITS})")
+    add("--no-counters", action="store_false", dest="counters",
+        help="skipstone_axi without counters of what each stage does")
     add("--no-fit", action="store_true", help="build also what the board does not hold")
     return result
 
@@ -130,12 +135,10 @@ def build(args):
         folder.add("golden.npz", npz(golden))
 
         status.update("writing Verilog")
-        platform = FilePlatform()
-        folder.add("rtl/skipstone.v", ROM_MODULE + verilog(
-            top, name="skipstone", platform=platform, ports=top.ports()))
-        for name, text in platform.files.items():
-            folder.add(f"rtl/{name}", text)
-        folder.add("rtl/files.f", "skipstone.v\n")
+        if args.axis_bits != top.beat_bits:
+            top = Top(network, design=design, stages=fold(network, design, engine),
+                      keep_zeros=engine.keep_zeros, beat_bits=args.axis_bits)
+        registers = add_rtl(folder, network, top, counters=args.counters)
 
     figures = report(network, design, engine, profile, modelled=modelled, board=args.board, clock_mhz=clock, whole=whole,
                      predicted=predicted, fits=fits(predicted[0], target))
@@ -163,6 +166,7 @@ def build(args):
         "cycles_per_frame": figures["cycles_per_frame"],
         "input_ways": design.ways,
         "folding": {name: asdict(folding) for name, folding in design.foldings.items()},
+        "axis_bits": args.axis_bits, "build_hash": f"{registers.build:08x}",
         "host": notes, "network": plain, "files": sorted([*folder.written, "build.json"]),
     }
     folder.add("build.json", json.dumps(manifest, indent=1) + "\n")

@@ -9,6 +9,7 @@ import numpy as np
 from cores.errors import UserError
 from cores.graph import Graph
 from cores.stages import Folding, multipliers
+from cores.top import BEAT_BITS
 
 __all__ = ["Design", "open_design", "read_arrays", "read_report"]
 
@@ -25,6 +26,7 @@ class Design:
     macs_per_frame: int             # of the network before channels were removed
     cycles_per_frame: float
     stage_multipliers: dict
+    axis_bits: int = BEAT_BITS      # of TDATA
 
 
 def read_arrays(path):
@@ -80,7 +82,7 @@ def open_design(folder):
                   for node in network.nodes}
         return Design(folder, network, manifest["family"], manifest["clock_mhz"],
                       manifest["multipliers"], manifest["dsp"], manifest["macs_per_frame"],
-                      manifest["cycles_per_frame"], counts)
+                      manifest["cycles_per_frame"], counts, manifest.get("axis_bits", BEAT_BITS))
     except FileNotFoundError as error:
         raise UserError(f"{str(folder)!r} is no built design: {Path(error.filename).name} is missing; "
                         "make one with python -m cores.build") from error

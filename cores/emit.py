@@ -5,7 +5,7 @@ import hashlib
 import tempfile
 from pathlib import Path
 
-from amaranth import ClockSignal, Instance, Module, Shape
+from amaranth import ClockSignal, Instance, Module, Shape, Value
 from amaranth.back import rtlil
 from amaranth.hdl._ir import PortDirection
 from amaranth.lib.wiring import In
@@ -126,7 +126,7 @@ def verilog(component, *, name, platform=None, ports=None):
     str
     """
     if ports is not None:
-        ports = {path: (value, PortDirection.Input if flow is In else PortDirection.Output)
+        ports = {path: (Value.cast(value), PortDirection.Input if flow is In else PortDirection.Output)
                  for path, (value, flow) in ports.items()}
     with _without_collector():
         text = rtlil.convert(component, name=name, platform=platform, ports=ports, emit_src=False)

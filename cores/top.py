@@ -6,10 +6,12 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from cores.branches import join_depths, readers
+from cores.events import stage_events, watch_stage
 from cores.stages import operands, shape_of
 from hdl.axi import AxiStreamSignature, lane_bits
 from hdl.axi_in import AxiInput
 from hdl.axi_out import AxiOutput
+from hdl.counters import events_layout
 from hdl.memory import times, total
 from hdl.stream import (
     Fork,
@@ -73,19 +75,24 @@ class Top(wiring.Component):
         Component of each node by name, see :func:`cores.folding.allocate.fold`.
     keep_zeros : bool
         The dense engine.
+    beat_bits : int
+        Width of TDATA on all ports: a power of two, from that of a sample to 1024.
 
     Members
     -------
-    s_axis : In(AxiStreamSignature(data_bits=64))
-    m_axis, or m_axis_0, m_axis_1, ... : Out(AxiStreamSignature(data_bits=64, user_bits=1))
+    s_axis : In(AxiStreamSignature(data_bits=beat_bits, keep=True))
+    m_axis, or m_axis_0, m_axis_1, ... : Out(AxiStreamSignature(data_bits=beat_bits, user_bits=1))
         One for each output, see :func:`output_ports`. TUSER marks the result of a frame that was too short or too long.
     short_frame, long_frame : Out(1)
         Sticky: such a frame was seen since the last ``clear``.
     clear : In(1)
+    events : Out(events_layout(...))
+        What happened in each stage a few cycles ago, see :func:`~cores.events.stage_events`. What makes it
+        is beside the design, and gone where nothing reads it.
     """
 
-    def __init__(self, network, *, design, stages, keep_zeros=False):
-        self.network, self.stages = network, stages
+    def __init__(self, network, *, design, stages, keep_zeros=False, beat_bits=BEAT_BITS):
+        self.network, self.stages, self.beat_bits = network, stages, beat_bits
         source = network.tensors[network.input]
         self.table = None
         sample, raw = sample_shape(source), {"zero_point": source.zero_point, "keep_zeros": keep_zeros}
@@ -97,13 +104,14 @@ class Top(wiring.Component):
             shape = sample
         self.source = AxiInput(
             shape, height=source.height, width=source.width, channels=source.channels,
-            ways=design.ways, sample=sample, beat_samples=BEAT_BITS // lane_bits(sample), **raw)
+            ways=design.ways, sample=sample, beat_samples=beat_bits // lane_bits(sample), keep=True, **raw)
         self.targets = [self._target(name) for name in network.outputs]
         super().__init__({
-            "s_axis": In(AxiStreamSignature(data_bits=BEAT_BITS)),
-            **{port: Out(AxiStreamSignature(data_bits=BEAT_BITS, user_bits=1))
+            "s_axis": In(AxiStreamSignature(data_bits=beat_bits, keep=True)),
+            **{port: Out(AxiStreamSignature(data_bits=beat_bits, user_bits=1))
                for port in output_ports(network)},
-            "short_frame": Out(1), "long_frame": Out(1), "clear": In(1)})
+            "short_frame": Out(1), "long_frame": Out(1), "clear": In(1),
+            "events": Out(events_layout([event.most for event in stage_events(stages)]))})
 
     def _target(self, name):
         """The adapter of an output."""
@@ -113,7 +121,7 @@ class Top(wiring.Component):
         return AxiOutput(
             shape_of(tensor), height=tensor.height, width=tensor.width, channels=tensor.channels,
             ways=stage.o.signature.ways, sample=sample, zero_point=tensor.zero_point,
-            beat_samples=BEAT_BITS // lane_bits(sample))
+            beat_samples=self.beat_bits // lane_bits(sample))
 
     @property
     def links(self):
@@ -164,6 +172,10 @@ class Top(wiring.Component):
                 self._join(m, number, node, streams)
             streams.update(self._fork(m, node.output, stage.o))
         self._outputs(m, streams)
+        watched = {node.name: watch_stage(m, self.stages[node.name], str(number))
+                   for number, node in enumerate(self.network.nodes)}
+        for n, event in enumerate(stage_events(self.stages)):
+            m.d.sync += self.events[f"event_{n}"].eq(watched[event.unit][event.kind])
         return m
 
     def _outputs(self, m, streams):

@@ -14,8 +14,8 @@ MAX_DATA_BITS = 1024    # the widest TDATA that AXI4-Stream infrastructure takes
 class AxiStreamSignature(wiring.Signature):
     """AXI4-Stream, seen from the end that sends.
 
-    TREADY and TVALID follow the AMBA rules, which are Amaranth's stream rules. TKEEP, TSTRB, TID
-    and TDEST are absent: every byte counts.
+    TREADY and TVALID follow the AMBA rules, which are Amaranth's stream rules. TSTRB, TID and TDEST
+    are absent, and so is TKEEP by default: every byte counts.
 
     Parameters
     ----------
@@ -23,10 +23,14 @@ class AxiStreamSignature(wiring.Signature):
         Width of TDATA: whole bytes, at most 1024 bits.
     user_bits : int
         Width of TUSER; 0 leaves it out.
+    keep : bool
+        With TKEEP; it is all ones where nobody drives it.
 
     Members
     -------
     tdata : Out(data_bits)
+    tkeep : Out(data_bits // 8)
+        Present with ``keep``.
     tlast : Out(1)
     tuser : Out(user_bits)
         Present when ``user_bits`` is not 0.
@@ -41,13 +45,15 @@ class AxiStreamSignature(wiring.Signature):
         If ``data_bits`` is not a whole number of bytes, or a parameter is out of range.
     """
 
-    def __init__(self, *, data_bits, user_bits=0):
+    def __init__(self, *, data_bits, user_bits=0, keep=False):
         self._data_bits = between("Data bits", data_bits, 8, MAX_DATA_BITS)
         if data_bits % 8:
             raise ValueError(f"Data bits must be a multiple of 8, not {data_bits!r}")
         self._user_bits = between("User bits", user_bits, 0, 4096)
+        self._keep = keep
         user = {"tuser": Out(user_bits)} if user_bits else {}
-        super().__init__({"tdata": Out(data_bits), "tlast": Out(1), **user,
+        kept = {"tkeep": Out(data_bits // 8, init=(1 << data_bits // 8) - 1)} if keep else {}
+        super().__init__({"tdata": Out(data_bits), **kept, "tlast": Out(1), **user,
                           "tvalid": Out(1), "tready": In(1)})
 
     @property
@@ -58,12 +64,17 @@ class AxiStreamSignature(wiring.Signature):
     def user_bits(self):
         return self._user_bits
 
+    @property
+    def keep(self):
+        return self._keep
+
     def __eq__(self, other):
         return (isinstance(other, AxiStreamSignature) and self._data_bits == other._data_bits
-                and self._user_bits == other._user_bits)
+                and self._user_bits == other._user_bits and self._keep == other._keep)
 
     def __repr__(self):
-        return f"AxiStreamSignature(data_bits={self._data_bits}, user_bits={self._user_bits})"
+        keep = ", keep=True" if self._keep else ""
+        return f"AxiStreamSignature(data_bits={self._data_bits}, user_bits={self._user_bits}{keep})"
 
 
 def lane_bits(sample):

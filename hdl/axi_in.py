@@ -22,7 +22,8 @@ class AxiInput(wiring.Component):
     Samples come in NHWC order, the first one in the low bits of TDATA. A frame starts on a fresh
     beat and TLAST marks its last one, of which surplus samples are ignored. A frame cut short is
     completed with real zeros; the surplus of one too long is discarded, TLAST included. Either is
-    reported, and the next frame is right.
+    reported, and the next frame is right. Lengths are counted in beats; with ``keep`` also the bytes of
+    the last one.
 
     ``ways`` samples of one pixel, one per way, are taken per cycle: in steady state a frame takes
     ``max(samples / ways, beats)`` cycles. The first sample of a frame is offered 3 cycles after
@@ -45,10 +46,13 @@ class AxiInput(wiring.Component):
         Samples per beat; a power of two.
     keep_zeros : bool
         Send every sample (for engines that skip nothing).
+    keep : bool
+        With TKEEP, looked at on a frame's last beat only, where it must be contiguous: a frame that lacks some
+        of its bytes is short, and stands with what TDATA holds there; one with more is long.
 
     Members
     -------
-    s_axis : In(AxiStreamSignature(data_bits=beat_samples * lane_bits(sample)))
+    s_axis : In(AxiStreamSignature(data_bits=beat_samples * lane_bits(sample), keep=keep))
     o : Out(PixelSignature(shape, channels=channels, ways=ways))
     status : Out(stream.Signature(1))
         Once per frame, when its last sample leaves the bus register: whether it was short or long.
@@ -68,7 +72,7 @@ class AxiInput(wiring.Component):
     """
 
     def __init__(self, shape, *, height, width, channels, ways=1, sample, zero_point=0,
-                 beat_samples=1, keep_zeros=False):
+                 beat_samples=1, keep_zeros=False, keep=False):
         self._pixels = positive("Height", height) * positive("Width", width)
         positive("Channels", channels)
         if channels % positive("Ways", ways):
@@ -82,7 +86,8 @@ class AxiInput(wiring.Component):
         self._channels = channels_of_way(channels, ways)
         self._pixel = PixelSignature(self._shape, channels=channels, ways=ways)
         super().__init__({
-            "s_axis": In(AxiStreamSignature(data_bits=beat_samples * lane_bits(self._sample))),
+            "s_axis": In(AxiStreamSignature(
+                data_bits=beat_samples * lane_bits(self._sample), keep=keep)),
             "o": Out(self._pixel), "status": Out(stream.Signature(1)),
             "clear": In(1), "was_short": Out(1), "was_long": Out(1),
         })
@@ -116,6 +121,8 @@ class AxiInput(wiring.Component):
         whole = level >= group
         at_hand = whole | ended                 # a frame cut short is made up with zeros
         emit, finish, load, drop = Signal(), Signal(), Signal(), Signal()
+        fewer, more = Signal(), Signal()        # bytes in the newest beat than a frame's last one has
+        too_short, too_long = Signal(), Signal()
         left = Signal.like(level)               # units behind the group at hand
         with m.If(~at_hand):
             m.d.comb += left.eq(level)
@@ -129,12 +136,14 @@ class AxiInput(wiring.Component):
             self.s_axis.tready.eq((emit | ~at_hand) & (left < group) & (final | ~ended)),
             drop.eq(surplus | finish & ~ended),
             load.eq(self.s_axis.tvalid & self.s_axis.tready & ~drop),
-            status.i.valid.eq(finish), status.i.payload.eq(~whole | ~ended),
+            too_short.eq(finish & (~whole | ended & fewer)),
+            too_long.eq(finish & (~ended | whole & more)),
+            status.i.valid.eq(finish), status.i.payload.eq(too_short | too_long),
         ]
         with m.If(emit | ~at_hand):
             m.d.sync += level.eq(left + Mux(load, beat, 0))
         with m.If(load):
-            m.d.sync += ended.eq(self.s_axis.tlast)
+            m.d.sync += [ended.eq(self.s_axis.tlast), *self._compare(fewer, more)]
         with m.Elif(finish):
             m.d.sync += ended.eq(0)
         with m.If(drop):
@@ -144,8 +153,8 @@ class AxiInput(wiring.Component):
             with m.If(closing):
                 m.d.sync += pixel.eq(Mux(final, 0, pixel + 1))
         m.d.sync += [
-            self.was_short.eq(finish & ~whole | self.was_short & ~self.clear),
-            self.was_long.eq(finish & ~ended | self.was_long & ~self.clear),
+            self.was_short.eq(too_short | self.was_short & ~self.clear),
+            self.was_long.eq(too_long | self.was_long & ~self.clear),
         ]
 
         held = self._register(m, unit, group, at_hand, emit, left)
@@ -162,6 +171,15 @@ class AxiInput(wiring.Component):
                 queue.i.valid.eq(emit & (closing | (stored != 0) | self._keep_zeros)),
             ]
         return m
+
+    def _compare(self, fewer, more):
+        """Whether a beat, as a frame's last, has the wrong number of bytes."""
+        if not self.s_axis.signature.keep:
+            return []
+        samples = self._pixels * self._channels * self._ways
+        needed = ((samples - 1) % self._beat_samples + 1) * lane_bits(self._sample) // 8
+        keep = self.s_axis.tkeep
+        return [fewer.eq(~keep[needed - 1]), more.eq(keep[needed] if needed < len(keep) else 0)]
 
     def _register(self, m, unit, group, at_hand, emit, left):
         """Return the samples held.

@@ -25,8 +25,8 @@ class InputGuard(wiring.Component):
 
     Members
     -------
-    s_axis : In(AxiStreamSignature(data_bits=data_bits))
-    m_axis : Out(AxiStreamSignature(data_bits=data_bits))
+    s_axis : In(AxiStreamSignature(data_bits=data_bits, keep=True))
+    m_axis : Out(AxiStreamSignature(data_bits=data_bits, keep=True))
         ``tvalid`` is withdrawn by ``restart``, which resets whoever looks at it.
     enable : In(1)
     restart : In(1)
@@ -38,7 +38,7 @@ class InputGuard(wiring.Component):
     """
 
     def __init__(self, data_bits):
-        signature = AxiStreamSignature(data_bits=data_bits)
+        signature = AxiStreamSignature(data_bits=data_bits, keep=True)
         super().__init__({"s_axis": In(signature), "m_axis": Out(signature), "enable": In(1),
                           "restart": In(1), "forget": In(1), "discarding": Out(1), "cut": Out(1)})
 
@@ -50,7 +50,7 @@ class InputGuard(wiring.Component):
             m.d.sync += enabled.eq(self.enable)
         m.d.comb += [
             passing.eq(~self.restart & ~self.discarding & (within | enabled)),
-            target.tdata.eq(source.tdata), target.tlast.eq(source.tlast),
+            target.tdata.eq(source.tdata), target.tkeep.eq(source.tkeep), target.tlast.eq(source.tlast),
             target.tvalid.eq(source.tvalid & passing),
             source.tready.eq(self.discarding | (passing & target.tready)),
             self.cut.eq(self.restart & within & ~self.discarding),

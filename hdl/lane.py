@@ -87,6 +87,8 @@ class WindowLane(wiring.Component):
         That pixel is complete (after this cycle's write).
     done : Out(1)
         All lists of a window have been read.
+    active : Out(1)
+        It steps over the taps of a pass.
     i : In(stream.Signature(layout))
         Passes.
     o : Out(stream.Signature(out_layout))
@@ -102,7 +104,7 @@ class WindowLane(wiring.Component):
             channels, groups, slots, kernel, passes, by_channel)
         super().__init__({
             "write": In(1), "close": In(1), "slot": In(range(slots)), "value": In(shape),
-            "channel": In(range(max(2, channels))), "group": In(range(groups)), "done": Out(1),
+            "channel": In(range(max(2, channels))), "group": In(range(groups)), "done": Out(1), "active": Out(1),
             "i": In(stream.Signature(layout)), "o": Out(stream.Signature(out_layout))})
 
     def elaborate(self, platform):
@@ -151,7 +153,7 @@ class WindowLane(wiring.Component):
         row_end = Signal()
         m.d.comb += [row_end.eq(column == taps.columns),
                      end.eq(taps.empty | (row_end & (row == taps.rows))),
-                     passes.ready.eq(step & end)]
+                     passes.ready.eq(step & end), self.active.eq(passes.valid)]
         with m.If(step):
             m.d.sync += [column.eq(Mux(row_end | end, 0, column + 1)),
                          row.eq(Mux(end, 0, row + row_end))]

@@ -113,6 +113,8 @@ class Window(wiring.Component):
         Feature maps, back to back.
     o : Out(stream.Signature(product_layout(shape, depth, channels))).array(lanes * row_lanes)
         Products of each lane; ``channels`` are those of a lane, or None without ``with_channel``.
+    active : Out(1)
+        A lane steps over the taps of a window: for those who count what the window waits for.
 
     Raises
     ------
@@ -154,7 +156,7 @@ class Window(wiring.Component):
                                      self.channels_of_lane(0) if with_channel else None)
         super().__init__({
             "i": In(PixelSignature(shape, channels=channels, ways=ways)),
-            "o": Out(stream.Signature(self.layout)).array(lanes * row_lanes)})
+            "o": Out(stream.Signature(self.layout)).array(lanes * row_lanes), "active": Out(1)})
 
     @property
     def memories(self):
@@ -179,15 +181,16 @@ class Window(wiring.Component):
         return range(row, self.walk.kernel[0], self.row_lanes)
 
     def elaborate(self, platform):
-        m = Module()
+        m, active = Module(), []
         for w, way in enumerate(self.i.way):
             rooms, accepted = [], Signal(name=f"accepted_{w}")
             for r in range(self.row_lanes):
-                rooms.append(self._group(m, way, accepted, w, r))
+                rooms.append(self._group(m, way, accepted, w, r, active))
             m.d.comb += [way.ready.eq(Cat(rooms).all()), accepted.eq(way.valid & way.ready)]
+        m.d.comb += self.active.eq(Cat(active).any())
         return m
 
-    def _group(self, m, way, accepted, w, r):
+    def _group(self, m, way, accepted, w, r, active):
         """The lanes of one way and one row lane, with their stepper; returns whether there is room."""
         share = self.lanes // self.ways         # lanes among which the way's channels are dealt
         m.submodules[f"stepper_{w}_{r}"] = stepper = Stepper(
@@ -221,6 +224,7 @@ class Window(wiring.Component):
             m.d.comb += [product.valid.eq(unit.o.valid), product.payload.eq(unit.o.payload),
                          unit.o.ready.eq(product.ready)]
             taken.append(unit)
+            active.append(unit.active)
             if share == 1:
                 m.d.sync += stepper.released.eq(unit.done)
                 continue

@@ -5,11 +5,12 @@ import time
 import numpy as np
 
 from cores import cli
-from cores.emit import ROM_MODULE, FilePlatform, verilog
+from cores.emit import FilePlatform
 from cores.folding.allocate import Design, fold
 from cores.graph import Conv, Graph, Requantization, Tensor
 from cores.stages import Engine, Folding
 from cores.top import Top
+from cores.wrapper.emit import design_verilog
 
 EXAMPLE = "python -m sim.emission --megabytes 1"
 
@@ -39,7 +40,7 @@ def main(argv=None):
     engine = Engine(family="dsp48e2")
     top = Top(graph, design=design, stages=fold(graph, design, engine))
     platform = FilePlatform()
-    text = ROM_MODULE + verilog(top, name="skipstone", platform=platform, ports=top.ports())
+    text = design_verilog(top, platform)
     seconds = time.perf_counter() - began
     weights = sum(node.weights.size for node in graph.nodes)
     print(f"{weights:,} weights in {len(graph.nodes)} convolutions: {seconds:.1f} s to "

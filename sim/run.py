@@ -12,7 +12,7 @@ from cores.errors import UserError
 from cores.page.write import write
 from cores.pixels import on_bus, samples, stored
 from cores.report import share
-from cores.top import output_ports
+from cores.top import BEAT_BITS, output_ports
 from sim import axi, pictures, reference
 from sim.cycles.design import Pictured
 from sim.received import Received
@@ -58,6 +58,9 @@ def run(args):
         cli.check_writable(path)
     design = open_design(args.folder)
     images, labels = open_images(args, design)
+    if design.axis_bits != BEAT_BITS and not args.stage:
+        raise UserError(f"{str(design.folder)!r} has streams of {design.axis_bits} bits, not {BEAT_BITS}: simulate it with "
+                        f"python -m sim.board {design.folder}")
     if args.stage:
         return run_stages(args, design, images, console)
     report = read_report(design.folder)

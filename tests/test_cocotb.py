@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 import networks
-from cores.emit import ROM_MODULE, FilePlatform, verilog
+from cores.emit import FilePlatform
 from cores.folding.allocate import Design, fold
 from cores.stages import Engine, Folding
 from cores.top import Top
+from cores.wrapper.emit import design_verilog
 from sim import reference
 from sim.verilator import environment
 
@@ -30,8 +31,7 @@ def emitted(folder):
     design, engine = Design(3, foldings, 0.0), Engine(family="dsp48e2")
     top = Top(graph, design=design, stages=fold(graph, design, engine))
     platform = FilePlatform()
-    (folder / "skipstone.v").write_text(ROM_MODULE + verilog(
-        top, name="skipstone", platform=platform, ports=top.ports()))
+    (folder / "skipstone.v").write_text(design_verilog(top, platform))
     for name, text in platform.files.items():
         (folder / name).write_text(text)
     cut = frames[:1].copy()

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
+import built
 import networks
-from cores.emit import ROM_MODULE, FilePlatform, verilog
-from cores.folding.allocate import Design, fold
+from cores.emit import FilePlatform
+from cores.folding.allocate import Design
 from cores.stages import Engine, Folding, component
-from cores.top import Top
 from sim import run, stage_bench
 from sim.run_stages import chosen
 
@@ -28,24 +28,7 @@ def network():
 
 def write(folder):
     """What cores.build writes for the network, as far as sim.run reads it."""
-    (graph, images), engine = network(), Engine()
-    design = Design(1, FOLDINGS, 5000.0)
-    top = Top(graph, design=design, stages=fold(graph, design, engine))
-    platform = FilePlatform()
-    files = {"skipstone.v": ROM_MODULE + verilog(top, name="skipstone", platform=platform, ports=top.ports()),
-             "files.f": "skipstone.v\n", **platform.files}
-    (folder / "rtl").mkdir(parents=True)
-    for name, text in files.items():
-        (folder / "rtl" / name).write_text(text)
-    plain, arrays = graph.to_arrays()
-    np.savez(folder / "network.npz", **arrays)
-    np.savez(folder / "golden.npz", images=images, labels=np.zeros(3, int))
-    (folder / "build.json").write_text(json.dumps({
-        "network": plain, "files": ["network.npz"], "family": engine.family, "clock_mhz": 100, "multipliers": 8,
-        "dsp": 8, "macs_per_frame": 1, "cycles_per_frame": 5000, "input_ways": 1,
-        "engine": "sparse",
-        "folding": {name: dataclasses.asdict(folding) for name, folding in FOLDINGS.items()}}))
-    return folder
+    return built.write(folder, *network(), Design(1, FOLDINGS, 5000.0), Engine())
 
 
 @pytest.fixture(scope="module")

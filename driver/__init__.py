@@ -1,0 +1,1 @@
+"""Runs a design of Skipstone from software: python -m driver --help. Needs NumPy; Pillow for pictures; pynq on a board."""

@@ -1,0 +1,55 @@
+"""The driver on the emitted design behind its registers; resets at any time; frames of the wrong length."""
+import dataclasses
+import json
+import os
+
+import numpy as np
+import pytest
+
+import built
+import networks
+from cores.folding.allocate import Design
+from cores.stages import Engine, Folding
+from sim import board
+
+pytest.importorskip("cocotb_tools.runner", reason="cocotb is not installed")
+pytest.importorskip("cocotbext.axi", reason="cocotbext-axi is not installed")
+
+RESETS = os.environ.get("SKIPSTONE_RESETS", "12")
+
+SAME = {"op": "conv", "filters": 6, "padding": (1, 1, 1, 1)}
+LAYERS = [SAME, {"op": "max", "kernel": (2, 2), "stride": (2, 2)}, {**SAME, "op": "depthwise"}, SAME,
+          {"op": "add", "other": "t1"}, {"op": "avg", "kernel": (2, 2)}, {"op": "fc", "filters": 12}]
+FOLDINGS = {
+    "conv0": Folding(lanes=3, pes=4, ways=3, out_ways=2), "max1": Folding(2, ways=2, out_ways=2),
+    "depthwise2": Folding(2, row_lanes=2, ways=2, out_ways=2), "conv3": Folding(2, pes=4, ways=2, out_ways=2),
+    "add4": Folding(2, ways=2, out_ways=2), "avg5": Folding(2, ways=2, out_ways=2), "fc6": Folding(2, pes=6, ways=2)}
+
+
+def network():
+    """Every kind of stage, 6 filters on 4 PEs, and two outputs: a map, and a vector."""
+    graph, frames = networks.chain(*LAYERS, shape=(8, 6, 3), frames=6)
+    return dataclasses.replace(graph, outputs=("t4", "t6")), frames.astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def design(tmp_path_factory):
+    return built.write(tmp_path_factory.mktemp("board") / "design", *network(),
+                       Design(3, FOLDINGS, 700.0), Engine())
+
+
+@pytest.mark.filterwarnings("default")
+def test_driver_resets_and_bad_frames(design, tmp_path, capsys):
+    """12 resets; as many as SKIPSTONE_RESETS says, if it is set."""
+    figures = tmp_path / "figures.json"
+    assert board.main([str(design), "--frames", "8", "--resets", RESETS, "--json", str(figures)]) == 0, capsys.readouterr().err
+    result = json.loads(figures.read_text())
+    assert result["mismatches"] == 0 and not result["faults"]
+    assert result["resets"]["resets"] == int(RESETS) and result["resets"]["in_input"] > 0
+    assert result["bad_frames"] == {"cases": 5, "wrong": 0}
+    counters = result["counters"]
+    assert counters["design"]["frames"] == 8 and not counters["design"]["bad_frames"]
+    assert set(counters) == {"design", "s_axis", "m_axis_0", "m_axis_1", *FOLDINGS}
+    assert counters["s_axis"]["busy"] == 8 * 8 * 6 * 3 // 8
+    assert {unit for unit, kinds in counters.items() if "products" in kinds} == {
+        "conv0", "depthwise2", "conv3", "fc6"}
