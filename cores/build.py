@@ -186,7 +186,8 @@ def build(args):
     for note in notes:
         console.print(f"left to the host: {note}", highlight=False)
     console.print(f"wrote {folder.path}; next, prove it bit-exact in simulation:\n"
-                  f"  python -m sim.run {shlex.quote(str(folder.path))} --frames 64 --stalls 0.3",
+                  + (f"  python -m sim.run {shlex.quote(str(folder.path))} --frames 64 --stalls 0.3"
+                     if args.axis_bits == BEAT_BITS else f"  python -m sim.board {shlex.quote(str(folder.path))}"),
                   highlight=False, soft_wrap=True)
 
 

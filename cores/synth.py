@@ -3,6 +3,7 @@
 Its longest paths between registers are shown as well, in levels of LUTs and carry chains.
 """
 import json
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -11,9 +12,11 @@ from rich.table import Table
 
 from cores import cli
 from cores.design import open_design, read_report
+from cores.emit import ROM_MODULE
 from cores.page.write import write
 from cores.synthesis import FAMILIES, synthesise
 from cores.timing import longest_paths
+from cores.wrapper.top import CORE
 
 EXAMPLE = "python -m cores.synth build/zcu102"
 
@@ -23,12 +26,16 @@ def parser():
     result.add_argument("folder", type=Path, metavar="DIR", help="output folder of cores.build")
     result.add_argument("--paths", type=cli.positive_int, default=8, metavar="N",
                         help="longest paths that are shown (default 8)")
+    result.add_argument("--registers", action="store_true",
+                        help="only what skipstone_axi adds around the design: registers, guards, counters")
     return result
 
 
 def main(argv=None):
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
+    if args.registers:
+        return cli.guarded(lambda: run_registers(args.folder), RuntimeError)
     return cli.guarded(lambda: run(args.folder, args.paths), RuntimeError)
 
 
@@ -63,6 +70,19 @@ def run(folder, count):
         table.add_row(str(path.levels), path.source, path.target, " ".join(path.through))
     console.print(table)
     write(folder, report)
+
+
+def run_registers(folder):
+    """Synthesise skipstone_axi around a design that is left out."""
+    opened = open_design(folder)
+    text = (folder / "rtl" / "skipstone.v").read_text()
+    design = re.search(rf"^module {CORE}\(.*?^endmodule$", text, re.MULTILINE | re.DOTALL)[0]
+    ports = "\n".join([design[:design.index(";") + 1], *re.findall(r"^  (?:input|output) .*", design, re.MULTILINE)])
+    text = f"{ROM_MODULE}(* blackbox *)\n{ports}\nendmodule\n" + (folder / "rtl" / "skipstone_axi.v").read_text()
+    family = next(family for family, mac in FAMILIES.items() if mac == opened.family)
+    cells = synthesise(text, top="skipstone_axi", family=family)
+    cli.console().print(f"{opened.network.name}: skipstone_axi without the design, synth_xilinx -family {family}: "
+                        f"{cells.lut} LUT, {cells.ff} FF, {cells.bram36:g} BRAM36", highlight=False)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,8 @@ class AxiInput(wiring.Component):
         Send every sample (for engines that skip nothing).
     keep : bool
         With TKEEP, looked at on a frame's last beat only, where it must be contiguous: a frame that lacks some
-        of its bytes is short, and stands with what TDATA holds there; one with more is long.
+        of its bytes is short, and stands with what TDATA holds there; one with more is long, unless it fills
+        the beat: that is padding.
 
     Members
     -------
@@ -179,7 +180,7 @@ class AxiInput(wiring.Component):
         samples = self._pixels * self._channels * self._ways
         needed = ((samples - 1) % self._beat_samples + 1) * lane_bits(self._sample) // 8
         keep = self.s_axis.tkeep
-        return [fewer.eq(~keep[needed - 1]), more.eq(keep[needed] if needed < len(keep) else 0)]
+        return [fewer.eq(~keep[needed - 1]), more.eq(keep[needed] & ~keep[-1] if needed < len(keep) else 0)]
 
     def _register(self, m, unit, group, at_hand, emit, left):
         """Return the samples held.

@@ -164,9 +164,11 @@ async def bad_frames(dut):
     wrong = 0
     frame = FRAMES[0].tobytes()
     cases = {"short": [sample, 3 * beat, len(frame) - sample], "long": [sample, 3 * beat]}
+    if len(frame) % beat and (len(frame) + sample) % beat == 0:
+        cases["long"].remove(sample)    # it looks like padding
     for kind, amounts in cases.items():
         for amount in amounts:
-            if amount >= len(frame):
+            if kind == "short" and amount >= len(frame):
                 continue
             board.source.send_nowait(frame[:-amount] if kind == "short" else frame + bytes(amount))
             board.source.send_nowait(FRAMES[1].tobytes())

@@ -271,6 +271,46 @@ def test_clear_does_not_hide_a_new_error():
     assert 0 in seen and 1 in seen
 
 
+@pytest.mark.parametrize("ways, sample, channels", [(1, unsigned(8), 3), (3, unsigned(8), 3), (2, signed(16), 2)])
+def test_bytes_of_the_last_beat(ways, sample, channels):
+    """With TKEEP a frame of the right number of beats is short or long by bytes, and told once."""
+    dut = AxiInput(sample, height=2, width=3, channels=channels, ways=ways, sample=sample, beat_samples=8, keep=True)
+    size = 6 * channels * lane_bits(sample) // 8
+    per, told = 8 * lane_bits(sample) // 8, []
+    lengths = [size, size - 1, -(-size // per) * per, size + 1, size - per, size + per, size]
+
+    async def send(ctx):
+        for length in lengths:
+            for start in range(0, length, per):
+                ctx.set(dut.s_axis.tkeep, (1 << min(per, length - start)) - 1)
+                ctx.set(dut.s_axis.tlast, start + per >= length)
+                ctx.set(dut.s_axis.tvalid, 1)
+                while not (await ctx.tick().sample(dut.s_axis.tready))[2]:
+                    pass
+            ctx.set(dut.s_axis.tvalid, 0)
+
+    async def receive(ctx):
+        ctx.set(dut.clear, 1)
+        for way in dut.o.way:
+            ctx.set(way.ready, 1)
+        ctx.set(dut.status.ready, 1)
+        flags = []
+        while len(told) < len(lengths):
+            _, _, valid, bad, short, long = await ctx.tick().sample(
+                dut.status.valid, dut.status.payload, dut.was_short, dut.was_long)
+            flags += ["short"] * short + ["long"] * long
+            if valid:
+                told.append(bad)
+        assert flags == ["short", "long", "short", "long"]
+        assert told == [0, 1, 0, 1, 1, 1, 0]
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(receive)
+    simulator.add_testbench(send, background=True)
+    simulator.run()
+
+
 # ---- The sparse side ------------------------------------------------------------------------
 
 @pytest.mark.parametrize("keep_zeros", [False, True])

@@ -66,8 +66,8 @@ _Static_assert(SKIPSTONE_COUNTER_M_AXIS_1_BLOCKED == SKIPSTONE_COUNTER_M_AXIS_1_
 def test_no_counters():
     registers, module = described(counters=False), {}
     exec(python_module(registers, "net"), module)
-    assert not registers.counters and module["COUNTERS"] == {} and "COUNTER" not in c_header(registers)
-    assert "Counters" not in markdown(registers, "net")
+    assert not registers.counters and module["COUNTERS"] == {} and "SKIPSTONE_COUNTER_" not in c_header(registers)
+    assert "## Counters" not in markdown(registers, "net")
 
 
 def test_page():
