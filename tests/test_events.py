@@ -77,4 +77,4 @@ def test_a_slow_source_starves():
 
 def test_a_slow_sink_blocks():
     """The last stage's second result finds the first one in the adapter."""
-    assert totals(ready=1 / 400)["depthwise3", "blocked"] > totals()["depthwise3", "blocked"]
+    assert totals(ready=1 / 3000)["depthwise3", "blocked"] > totals()["depthwise3", "blocked"]
