@@ -16,7 +16,7 @@ ORIGINS = {"lut": "synthesised", "ff": "synthesised", "bram36": "synthesised",
            "fmax_mhz": "synthesised"}     # null until synthesis fills them
 
 
-def report(network, design, engine, profile, *, board, clock_mhz, predicted, fits, modelled, whole=None):
+def report(network, design, engine, profile, *, board, clock_mhz, predicted, fits, modelled=None, whole=None):
     """Figures of a design; those only synthesis knows are null.
 
     Cycles per frame of the design, and what its stages wait for, are those of ``modelled``, the cycle model; cycles

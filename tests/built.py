@@ -33,7 +33,7 @@ def write(folder, graph, images, design, engine, *, beat_bits=BEAT_BITS, counter
         for array, name in zip(output_arrays(graph), graph.outputs)})
     add("report.json", json.dumps(report(
         graph, design, engine, Profile(graph, stored(graph, images)), board="zcu102", clock_mhz=100,
-        predicted=design_resources(top, design, engine), fits=True, modelled=None)))
+        predicted=design_resources(top, design, engine), fits=True)))
     plain, arrays = graph.to_arrays()
     np.savez(folder / "network.npz", **arrays)
     add("build.json", json.dumps({

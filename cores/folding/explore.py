@@ -46,7 +46,8 @@ def explore(network, images, engine, budget, target):
     budget : dict
         Of :func:`~cores.folding.allocate.allocate`.
     target : Board
-        Its LUTs and block memories bound the design as far as tools can place and route it.
+        Its LUTs and block memories bound the design as far as tools can place and route it; if there is no
+        such design all that it has; and if it has too little they do not.
 
     Returns
     -------
@@ -60,11 +61,13 @@ def explore(network, images, engine, budget, target):
     design = allocate(network, profile, engine, **budget, space=space)
     result = _explored(network, profile, design, engine, space, target)
     rest = _besides_stages(result.predicted)
-    most = {name: share * target.resources[name] for name, share in ROUTABLE.items()}
-    if any(getattr(result.predicted[0], name) > amount for name, amount in most.items()):
-        limits = {name: amount - rest[name] for name, amount in most.items()}
-        design = allocate(network, profile, engine, **budget, **limits, space=space)
-        result = _explored(network, profile, design, engine, space, target)
+    for shares in () if _within(result, ROUTABLE, target) else (ROUTABLE, dict.fromkeys(ROUTABLE, 1.0)):
+        limits = {name: share * target.resources[name] - rest[name] for name, share in shares.items()}
+        bounded = allocate(network, profile, engine, **budget, **limits, space=space)
+        smaller = _explored(network, profile, bounded, engine, space, target)
+        if _within(smaller, shares, target):
+            design, result = bounded, smaller
+            break
     if engine.keep_zeros:
         return result
     # For just these numbers of lanes.
@@ -73,6 +76,12 @@ def explore(network, images, engine, budget, target):
     if cycles >= design.cycles_per_frame:
         return result
     return _explored(network, profile, replace(design, cycles_per_frame=cycles), engine, space, target)
+
+
+def _within(exploration, shares, target):
+    """Whether a design takes at most these shares of a board's resources (predicted)."""
+    return all(getattr(exploration.predicted[0], name) <= share * target.resources[name]
+               for name, share in shares.items())
 
 
 def _reordered(network, profile, foldings=None):

@@ -7,7 +7,8 @@ from scipy.sparse import coo_array
 
 __all__ = ["Option", "Undecided", "cheapest"]
 
-NODE_LIMIT = 20_000         # of the search: a limit in seconds would make results differ
+NODE_LIMIT = 300            # of the search: a limit in seconds would make results differ
+EXACT = 2_000               # options up to which the least price is proven; of more, to a thousandth
 LIMIT = 1                   # status of a search that ended there
 
 
@@ -78,7 +79,7 @@ def cheapest(options, widths, limits, *, any_price=False):
     result = milp(
         [*(option.price for option in options), *[0] * len(classes)], integrality=1,
         bounds=Bounds(0, 1), constraints=constraints,
-        options={"mip_rel_gap": np.inf if any_price else 0, "node_limit": NODE_LIMIT})
+        options={"mip_rel_gap": np.inf if any_price else 0 if len(options) <= EXACT else 1e-3, "node_limit": NODE_LIMIT})
     if result.x is None:
         if result.status == LIMIT:
             raise Undecided
