@@ -4,6 +4,7 @@ import copy
 import numpy as np
 
 from cores.folding.lane_slack import slowdown
+from cores.folding.under_windows import under_windows
 from cores.folding.window_cycles import WindowLoads
 from cores.graph import Add, Concat, Table
 from cores.stages import has_engine, is_windowed, walk_of
@@ -65,7 +66,7 @@ class Profile:
         """
         if is_windowed(node):
             counts = self._masks[node.input].sum(-1, dtype=np.int32)[..., None]
-            return _under_windows(counts, walk_of(node, self.network.tensors[node.input]), 0, 1)[..., 0]
+            return under_windows(counts, walk_of(node, self.network.tensors[node.input]), 0, 1)[..., 0]
         masks = [self._masks[name] for name in node.inputs]
         if isinstance(node, Add):
             masks = [np.logical_or(*masks)]
@@ -102,7 +103,7 @@ class Profile:
             walk = walk_of(node, self.network.tensors[node.input])
             groups = node.groups if has_engine(node) else 1
             counts = _dealt(self._masks[node.input], groups, lanes)
-            rows = [_in_lanes(_under_windows(counts, walk, row, row_lanes), walk, row, row_lanes)
+            rows = [_in_lanes(under_windows(counts, walk, row, row_lanes), walk, row, row_lanes)
                     for row in range(row_lanes)]
             loads = [row[lane::lanes].ravel() for row in rows for lane in range(lanes)]
             most = max(load.max() for load in loads) + 1
@@ -202,21 +203,6 @@ def _dealt(mask, groups, lanes):
         part = mask[..., start:start + lanes]
         counts[..., :part.shape[4]] += part
     return counts.reshape(*mask.shape[:3], -1)
-
-
-def _under_windows(counts, walk, row, rows):
-    """Sum ``counts`` (N, H, W, lanes) under each window: (N, output height, output width, lanes)."""
-    y, x = walk.axes(row, rows)
-    total = np.zeros((len(counts), walk.out_height, walk.out_width, counts.shape[-1]), np.int32)
-    for j in range(y.taps):
-        oy = [o for o in range(y.outputs) if 0 <= y.coordinate(o, j) < y.size]
-        for k in range(x.taps):
-            ox = [o for o in range(x.outputs) if 0 <= x.coordinate(o, k) < x.size]
-            if oy and ox:
-                iy, ix = [y.coordinate(o, j) for o in oy], [x.coordinate(o, k) for o in ox]
-                total[:, oy[0]:oy[-1] + 1, ox[0]:ox[-1] + 1] += counts[
-                    :, iy[0]:iy[-1] + 1:walk.stride[0], ix[0]:ix[-1] + 1:walk.stride[1]]
-    return total
 
 
 def _in_lanes(total, walk, row, rows):

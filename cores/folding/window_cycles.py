@@ -2,6 +2,7 @@
 import numba
 import numpy as np
 
+from cores.folding.under_windows import under_windows
 from hdl.line_buffer import padded_size
 from hdl.window_engine import WINDOW_QUEUE
 
@@ -35,7 +36,7 @@ class WindowLoads:
     def __init__(self, mask, walk, groups=1, skip_empty=False):
         self.walk, self.groups, self.skip_empty = walk, groups, skip_empty
         self.frames, self.channels = len(mask), mask.shape[3]
-        counts = _counted(mask, walk)
+        counts = under_windows(mask, walk, dtype=np.uint8 if walk.taps < 256 else np.uint16)
         self.first = np.ascontiguousarray(counts[0].reshape(-1, self.channels))
         flat = counts.reshape(-1, self.channels)
         # Windows of each channel by their number of non-zeros.
@@ -60,21 +61,6 @@ class WindowLoads:
                         steps * self.groups)
         lines = self.complete.size * self.channels / coarse_in
         return max(lines, taken * busiest / self.frames / alone if alone else taken)
-
-
-def _counted(mask, walk):
-    """Non-zeros under the window of each output pixel and channel: (N, height, width, channels)."""
-    y, x = walk.axes()
-    total = np.zeros((len(mask), walk.out_height, walk.out_width, mask.shape[3]), np.uint8 if walk.taps < 256 else np.uint16)
-    for j in range(y.taps):
-        oy = [o for o in range(y.outputs) if 0 <= y.coordinate(o, j) < y.size]
-        for k in range(x.taps):
-            ox = [o for o in range(x.outputs) if 0 <= x.coordinate(o, k) < x.size]
-            if oy and ox:
-                iy, ix = [y.coordinate(o, j) for o in oy], [x.coordinate(o, k) for o in ox]
-                total[:, oy[0]:oy[-1] + 1, ox[0]:ox[-1] + 1] += mask[
-                    :, iy[0]:iy[-1] + 1:walk.stride[0], ix[0]:ix[-1] + 1:walk.stride[1]]
-    return total
 
 
 @numba.njit(cache=True)
