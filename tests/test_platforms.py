@@ -1,14 +1,17 @@
 # amaranth: UnusedElaboratable=no
 import re
+from pathlib import Path
 
 import pytest
 from amaranth import Elaboratable, Module, Signal
-from amaranth.build import DiffPairs, Pins, Subsignal
+from amaranth.build import Attrs, Clock, DiffPairs, Pins, Resource, Subsignal
 from amaranth.build.res import PortGroup
 from amaranth.lib import io
 from amaranth.vendor import XilinxPlatform
+from amaranth_boards.resources import LEDResources
 
 from platforms import UnknownBoard, ZCU102Platform, board, boards
+from platforms.xilinx import XILINX
 
 
 class Blinky(Elaboratable):
@@ -69,13 +72,38 @@ def zcu102_pins():
 
 
 def test_boards():
-    assert boards() == ["arty-a7-100", "arty-z7-20", "zcu102"]
+    assert boards() == sorted(boards()) and len(set(boards())) == len(boards())
+    assert {"arty-a7-100", "arty-z7-20", "kv260", "pynq-z2", "u250", "zcu102", "zcu104"} <= set(boards())
     for name in boards():
         entry = board(name)
         assert entry.name == name
-        assert issubclass(entry.platform, XilinxPlatform)
-        assert entry.mac in {"dsp48e2", "behavioural"}
         assert set(entry.resources) == {"dsp", "lut", "ff", "bram36", "uram"}
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in XILINX])
+def test_xilinx_boards(name):
+    entry = board(name)
+    assert issubclass(entry.platform, XilinxPlatform)
+    # DSP48E1 and no UltraRAM in the 7 series; UltraRAM from UltraScale+ on.
+    assert entry.mac == {"xc7": "behavioural", "xcu": "dsp48e2", "xcup": "dsp48e2"}[entry.family]
+    assert entry.family == "xcup" or not entry.resources["uram"]
+    # 2 flip-flops for each LUT, in every family.
+    assert entry.resources["ff"] == 2 * entry.resources["lut"] and entry.resources["dsp"] >= 100
+    assert (entry.processor, entry.board_part is not None) in {
+        (None, False), ("zynq_ultra_ps_e", True), ("processing_system7", True)}
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in XILINX])
+def test_part(name):
+    """Our name of a device and the one in Amaranth's build plan, which needs a clock and a pin."""
+    entry = board(name)
+
+    class Platform(entry.platform):
+        default_clk, default_rst = "clk", None
+        resources = [Resource("clk", 0, Pins("A1", dir="i"), Clock(1e8)),
+                     *LEDResources(pins="B1 B2", attrs=Attrs(IOSTANDARD="LVCMOS18"))]
+        connectors = []
+    assert f"-part {entry.part}\n" in plan(Platform(), Blinky()).files["top.tcl"]
 
 
 def test_zcu102_entry():
@@ -85,9 +113,9 @@ def test_zcu102_entry():
     assert entry.resources == {"dsp": 2520, "lut": 274080, "ff": 548160, "bram36": 912, "uram": 0}
 
 
-@pytest.mark.parametrize("name", ["zcu104", "ZCU102", "", None, ["zcu102"]])
+@pytest.mark.parametrize("name", ["zcu105", "ZCU102", "", None, ["zcu102"]])
 def test_unknown(name):
-    message = f"Board must be one of arty-a7-100, arty-z7-20, zcu102, not {name!r}"
+    message = f"Board must be one of {', '.join(boards())}, not {name!r}"
     with pytest.raises(UnknownBoard, match=f"^{re.escape(message)}$"):
         board(name)
     assert issubclass(UnknownBoard, ValueError)
@@ -177,3 +205,15 @@ def test_program(tmp_path, monkeypatch):
 
     ZCU102Platform().toolchain_program(Products(), "top")
     assert (tmp_path / "arguments").read_text() == "-eval|connect; fpga -file {/a b/top.bit}|"
+
+
+def test_page():
+    """The table of docs/platforms.md is that of the boards."""
+    page = Path(__file__).parents[1].joinpath("docs", "platforms.md").read_text()
+    processors = {None: "", "processing_system7": "Zynq-7000", "zynq_ultra_ps_e": "Zynq UltraScale+"}
+    for entry in XILINX:
+        mac = "behavioural" if entry.mac == "behavioural" else f"`{entry.mac}`"
+        amounts = " | ".join(str(entry.resources[name]) for name in ("dsp", "lut", "ff", "bram36"))
+        row = (f"| `{entry.name}` | {entry.platform.device.upper()} | `{entry.family}` | {mac} | "
+               f"{processors[entry.processor]} | {entry.clock_mhz} MHz | {amounts} |")
+        assert row.replace("|  |", "| |") in page
