@@ -32,6 +32,7 @@ from cores.thresholds.report import summary as summary_of
 from cores.thresholds.report import table as curve
 from cores.thresholds.search import halves, search
 from cores.top import BEAT_BITS, Top, output_arrays
+from cores.vivado.write import add_vivado
 from cores.wrapper.write import add_rtl
 from platforms import UnknownBoard, board
 from sim import pictures, reference
@@ -139,6 +140,8 @@ def build(args):
             top = Top(network, design=design, stages=fold(network, design, engine),
                       keep_zeros=engine.keep_zeros, beat_bits=args.axis_bits)
         registers = add_rtl(folder, network, top, counters=args.counters)
+        memories = [Path(name).name for name in folder.written if name.endswith(".hex")]
+        add_vivado(folder, target, registers, memories, clock_mhz=clock)
 
     figures = report(network, design, engine, profile, modelled=modelled, board=args.board, clock_mhz=clock, whole=whole,
                      predicted=predicted, fits=fits(predicted[0], target))
