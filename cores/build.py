@@ -32,6 +32,7 @@ from cores.thresholds.report import summary as summary_of
 from cores.thresholds.report import table as curve
 from cores.thresholds.search import halves, search
 from cores.top import BEAT_BITS, Top, output_arrays
+from cores.vivado.fusesoc import core_file
 from cores.vivado.write import add_vivado
 from cores.wrapper.write import add_rtl
 from platforms import UnknownBoard, board
@@ -141,7 +142,9 @@ def build(args):
                       keep_zeros=engine.keep_zeros, beat_bits=args.axis_bits)
         registers = add_rtl(folder, network, top, counters=args.counters)
         memories = [Path(name).name for name in folder.written if name.endswith(".hex")]
-        add_vivado(folder, target, registers, memories, clock_mhz=clock)
+        if target.vivado:
+            add_vivado(folder, target, registers, memories, clock_mhz=clock)
+        folder.add("skipstone.core", core_file(target, registers, memories, network.name))
 
     figures = report(network, design, engine, profile, modelled=modelled, board=args.board, clock_mhz=clock, whole=whole,
                      predicted=predicted, fits=fits(predicted[0], target))

@@ -3,6 +3,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from amaranth.vendor import XilinxPlatform
+
 __all__ = ["Board"]
 
 
@@ -39,6 +41,11 @@ class Board:
 
     def __post_init__(self):
         object.__setattr__(self, "resources", MappingProxyType(dict(self.resources)))
+
+    @property
+    def vivado(self):
+        """Whether Vivado builds for it."""
+        return issubclass(self.platform, XilinxPlatform)
 
     @property
     def part(self):

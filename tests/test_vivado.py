@@ -2,6 +2,7 @@
 import importlib
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -14,6 +15,7 @@ import networks
 from cores.folding.allocate import Design, fold
 from cores.stages import Engine, Folding
 from cores.top import Top
+from cores.vivado.fusesoc import core_file
 from cores.vivado.write import add_vivado
 from cores.wrapper.write import add_rtl
 from platforms import board
@@ -42,6 +44,7 @@ def emitted():
         content = dict(files)
         memories = [file.removeprefix("rtl/") for file in files if file.endswith(".hex")]
         add_vivado(SimpleNamespace(add=content.__setitem__), board(name), registers, memories, clock_mhz=clock_mhz)
+        content["skipstone.core"] = core_file(board(name), registers, memories, graph.name)
         for file, data in content.items():
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             (folder / file).write_bytes(data.encode() if isinstance(data, str) else data)
@@ -111,6 +114,25 @@ def test_failures(emitted, tmp_path):
     with pytest.raises(tkinter.TclError, match=r"^Vivado has no board \*:zcu102:part0:\*: install"):
         Vivado(boards=()).run(folder / "vivado/build.tcl")
     assert not (folder / "skipstone.bit").exists()
+
+
+def test_fusesoc(emitted, tmp_path):
+    """FuseSoC reads the core file, finds its files, and makes a project for Vivado of them."""
+    pytest.importorskip("fusesoc", reason="fusesoc is not installed")
+    folder = emitted(tmp_path / "out")
+
+    def run():
+        command = [sys.executable, "-m", "fusesoc.main", "--cores-root", folder, "run", "--setup", "--target=core",
+                   "--build-root", tmp_path / "build", "skipstone:designs:chain"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    result = run()
+    assert result.returncode == 0, result.stderr
+    project, = tmp_path.glob("build/**/skipstone_designs_chain_1.0.tcl")
+    text, memories = project.read_text(), [file.name for file in folder.glob("rtl/*.hex")]
+    assert memories and all(f"read_mem {{{name}}}" in text and (project.parent / name).exists() for name in memories)
+    assert "xczu9eg-ffvb1156-2-e" in text and "set_property top skipstone " in text
+    (folder / "rtl" / memories[0]).unlink()
+    assert run().returncode
 
 
 class Alone(Elaboratable):
