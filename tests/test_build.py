@@ -1,5 +1,6 @@
 """The command line of the build: what it writes, that it repeats, and what it refuses."""
 import json
+import shutil
 
 import numpy as np
 import onnx
@@ -61,6 +62,14 @@ def test_golden_vectors_are_the_reference(built):
     zero_point = design.network.tensors[design.network.outputs[0]].zero_point
     assert np.array_equal(outputs + zero_point, golden["outputs"])
     assert (golden["outputs"].reshape(100, -1).argmax(1) == golden["labels"]).mean() > 0.95
+
+
+def test_vivado(built, tmp_path):
+    """The scripts of a whole build, DSP48E2 instances included, to a bitstream; the others' are in test_vivado.py."""
+    vivado = pytest.importorskip("vivado", reason="this Python has no Tcl", exc_type=ImportError)
+    shutil.copytree(built, tmp_path / "build")
+    vivado.Vivado().run(tmp_path / "build/vivado/build.tcl")
+    assert (tmp_path / "build/skipstone.bit").exists() and (tmp_path / "build/skipstone.core").exists()
 
 
 def test_same_input_same_bytes(built, tmp_path):

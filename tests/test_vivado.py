@@ -55,7 +55,7 @@ def emitted():
 @pytest.mark.parametrize("name", [entry.name for entry in XILINX])
 def test_boards(emitted, tmp_path, name):
     """Every board: an IP, and a bitstream where there are processors."""
-    folder, vivado, entry = emitted(tmp_path, name), Vivado(), board(name)
+    folder, vivado, entry = emitted(tmp_path / "a folder", name), Vivado(), board(name)
     vivado.run(folder / "vivado/build.tcl", "3")
     assert (folder / "vivado/ip/component.xml").read_text() == "skipstone:user:skipstone_axi:1.0"
     results = [folder / f"skipstone.{end}" for end in ("bit", "hwh", "xsa")]

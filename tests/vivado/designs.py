@@ -148,7 +148,7 @@ class Designs:
 
     def do_make_wrapper(self, *args):
         options, _ = arguments(args, "top", "files")
-        if options["files"] != f"file:{self.project.folder.resolve()}/{self.bd}.bd":
+        if self.split(options["files"]) != [f"file:{self.project.folder.resolve()}/{self.bd}.bd"]:
             raise VivadoError(f"no design {options['files']}")
         wrapper = self.project.folder / f"{self.bd}_wrapper.v"
         wrapper.parent.mkdir(parents=True, exist_ok=True)
@@ -157,7 +157,7 @@ class Designs:
 
     def do_generate_target(self, *args):
         _, (what, design) = arguments(args, "", "", 2, 2)
-        if what != "all" or not design.endswith(f"/{self.bd}.bd"):
+        if what != "all" or not self.split(design)[0].endswith(f"/{self.bd}.bd"):
             raise VivadoError(f"no target {what} of {design}")
         place = self.project.folder / f"{self.project.name}.gen/sources_1/bd/{self.bd}/hw_handoff"
         place.mkdir(parents=True, exist_ok=True)

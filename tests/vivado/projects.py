@@ -51,7 +51,7 @@ class Projects:
     def do_get_files(self, *args):
         _, (patterns,) = arguments(args, "quiet", "", 1, 1)
         found = [f"file:{file}" for pattern in self.split(patterns) for file in self.opened().files
-                 if file == Path(pattern).resolve() or file.name == pattern]
+                 if pattern in (str(file), file.name)]
         if len(found) != len(self.split(patterns)):
             raise VivadoError(f"not all of {patterns} are in the project")
         return tuple(found)
