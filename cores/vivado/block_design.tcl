@@ -100,7 +100,7 @@ save_bd_design
 
 set design [get_files system.bd]
 set wrapper [make_wrapper -files $design -top]
-add_files -norecurse $wrapper
+add_files -norecurse [list $wrapper]
 set_property top system_wrapper [current_fileset]
 update_compile_order -fileset sources_1
 generate_target all $design
