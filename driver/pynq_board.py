@@ -7,7 +7,7 @@ __all__ = ["PynqBoard"]
 
 
 class PynqBoard(Board):
-    """The block design that ``build.tcl`` of this folder makes: skipstone_axi_0, and axi_dma_0 (input and
+    """The block design that ``vivado/build.tcl`` makes: skipstone_axi_0, and axi_dma_0 (input and
     first output), axi_dma_1, ... for further outputs.
 
     Parameters

@@ -1,7 +1,8 @@
 """What we know of the IPs that the block design names: their parameters, pins and interfaces.
 
 Names as in AMD's product guides: PG201 (Zynq UltraScale+ MPSoC processing system), PG082 (processing system 7), PG021 (AXI DMA),
-PG247 (SmartConnect), PG164 (processor system reset). Only what we use or must connect is here; all else is an error.
+PG247 (SmartConnect), PG164 (processor system reset); parameters and clock pins compared with public block designs too. Only what we
+use or must connect is here; all else is an error.
 """
 from dataclasses import dataclass, field
 
