@@ -5,6 +5,10 @@ from .board import Board, BoardError
 
 __all__ = ["PynqBoard"]
 
+# Of AXI DMA, from PG021: the control register of the receiving channel, which every engine has, and the bit that resets all of it.
+S2MM_DMACR, RESET = 0x30, 1 << 2
+PATIENCE = 1000
+
 
 class PynqBoard(Board):
     """The block design that ``vivado/build.tcl`` makes: skipstone_axi_0, and axi_dma_0 (input and
@@ -23,7 +27,7 @@ class PynqBoard(Board):
         overlay = Overlay(str(bitstream))
         try:
             self._registers = overlay.skipstone_axi_0
-            engines = [getattr(overlay, f"axi_dma_{n}") for n in range(len(outputs))]
+            self._engines = engines = [getattr(overlay, f"axi_dma_{n}") for n in range(len(outputs))]
         except AttributeError as error:
             raise BoardError(f"{bitstream} is no design of skipstone_axi: {error}") from error
         self._source, self._targets = engines[0].sendchannel, [dma.recvchannel for dma in engines]
@@ -54,8 +58,17 @@ class PynqBoard(Board):
         return self._outputs[output][:self._targets[output].transferred].copy()
 
     def abort(self):
+        # To stop a channel is to wait for its transfer, and one that hangs never ends.
+        for engine in self._engines:
+            engine.write(S2MM_DMACR, RESET)
+        for engine in self._engines:
+            for _ in range(PATIENCE):
+                if not engine.read(S2MM_DMACR) & RESET:
+                    break
+                self.wait()
+            else:
+                raise BoardError("A DMA engine does not come out of its reset")
         for channel in (self._source, *self._targets):
-            channel.stop()
             channel.start()
         self._busy.clear()
 

@@ -1,5 +1,4 @@
 """The project for Vivado: its scripts run against stand-ins that know the emitted Verilog and the IPs."""
-import importlib
 import json
 import re
 import subprocess
@@ -18,6 +17,8 @@ from cores.top import Top
 from cores.vivado.fusesoc import core_file
 from cores.vivado.write import add_vivado
 from cores.wrapper.write import add_rtl
+from driver.board import BoardError
+from driver.pynq_board import PynqBoard
 from platforms import board
 from platforms.xilinx import XILINX
 
@@ -76,27 +77,66 @@ def test_no_memory_map(emitted, tmp_path):
     assert vivado.core["range"] == 1 << 12
 
 
-def test_driver_finds_its_cells(emitted, tmp_path, monkeypatch):
-    """The board of the driver, over an overlay that has what the hand-off file has."""
+class DmaEngine:
+    """AXI DMA under pynq, one transfer of each channel that never ends; registers and resets as in PG021.
+
+    After a reset, ``lag`` reads find it still under way.
+    """
+
+    def __init__(self, values, lag):
+        assert values["c_include_sg"] == "0" and values["c_sg_length_width"] == "26"
+        self.lag, self.left, self.log = lag, 0, []
+        self.recvchannel = SimpleNamespace(stop=self.hang, start=lambda: self.start("receive"))
+        if values["c_include_mm2s"] == "1":
+            self.sendchannel = SimpleNamespace(stop=self.hang, start=lambda: self.start("send"))
+
+    def hang(self):
+        raise AssertionError("waits for the transfer forever")
+
+    def start(self, what):
+        assert not self.left
+        self.log.append(what)
+
+    def write(self, address, value):
+        assert (address, value) == (0x30, 4)        # S2MM_DMACR.Reset, for both channels
+        self.left = self.lag
+
+    def read(self, address):
+        assert address == 0x30
+        self.left = max(0, self.left - 1)
+        return 0x10002 | 4 * (self.left > 0)
+
+
+@pytest.fixture
+def overlay(emitted, tmp_path, monkeypatch):
+    """The driver's board, over an overlay with the cells of the hand-off file: a function of an engine's lag."""
     folder = emitted(tmp_path)
     Vivado().run(folder / "vivado/build.tcl")
-    channel = SimpleNamespace()
+    cells = json.loads((folder / "skipstone.hwh").read_text())
+    assert cells["skipstone_axi_0"][0] == "skipstone:user:skipstone_axi:1.0"
 
-    def overlay(bitstream):
-        cells = json.loads((folder / bitstream).with_suffix(".hwh").read_text())
-        found = SimpleNamespace(skipstone_axi_0=SimpleNamespace(read=lambda address: address))
-        for name, (vlnv, values) in cells.items():
-            if vlnv.startswith("xilinx.com:ip:axi_dma:"):
-                assert values["c_include_sg"] == "0" and values["c_sg_length_width"] == "26"
-                setattr(found, name, SimpleNamespace(
-                    recvchannel=channel, **{"sendchannel": channel} if values["c_include_mm2s"] == "1" else {}))
-        assert cells["skipstone_axi_0"][0] == "skipstone:user:skipstone_axi:1.0"
-        return found
-    pynq = ModuleType("pynq")
-    pynq.Overlay, pynq.allocate = overlay, lambda shape, dtype: None
-    monkeypatch.setitem(sys.modules, "pynq", pynq)
-    found = importlib.import_module("driver.pynq_board").PynqBoard("skipstone.bit", 144, [288, 16])
-    assert found.read(8) == 8
+    def make(lag):
+        found = SimpleNamespace(skipstone_axi_0=SimpleNamespace(read=lambda address: address), **{
+            name: DmaEngine(values, lag) for name, (vlnv, values) in cells.items() if vlnv.startswith("xilinx.com:ip:axi_dma:")})
+        pynq = ModuleType("pynq")
+        pynq.Overlay, pynq.allocate = lambda bitstream: found, lambda shape, dtype: None
+        monkeypatch.setitem(sys.modules, "pynq", pynq)
+        return PynqBoard("skipstone.bit", 144, [288, 16]), found
+    return make
+
+
+def test_driver_finds_its_cells(overlay):
+    pynq_board, found = overlay(5)
+    assert pynq_board.read(8) == 8
+    pynq_board.abort()          # transfers that hang
+    assert found.axi_dma_0.log == ["send", "receive"] and found.axi_dma_1.log == ["receive"]
+
+
+def test_driver_gives_up(overlay):
+    pynq_board, found = overlay(10_000)
+    with pytest.raises(BoardError, match="A DMA engine does not come out of its reset"):
+        pynq_board.abort()
+    assert not found.axi_dma_0.log
 
 
 @pytest.mark.parametrize("clock_mhz, period", [(200, "5.000"), (187.5, "5.333")])
