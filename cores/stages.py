@@ -1,7 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """The hardware stage of each node of the integer graph."""
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from amaranth import signed, unsigned
 
@@ -20,7 +20,7 @@ from hdl.walk import Walk
 from hdl.window_engine import WindowConv, window_conv_dsps
 
 __all__ = ["ENGINES", "Folding", "Engine", "shape_of", "walk_of", "weight_width", "sum_bits", "is_depthwise",
-           "is_windowed", "has_engine", "multipliers", "dsps", "component", "operands"]
+           "is_windowed", "has_engine", "multipliers", "dsps", "component", "example", "operands"]
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,14 @@ def dsps(network, node, folding, engine):
             width=sum_bits(node, network.tensors[node.input]), ways=folding.ways,
             row_lanes=folding.row_lanes, family=engine.family,
             requantize_cycles=folding.requantize_cycles)
-    return component(network, node, folding, engine).dsp_count
+    # However long a requantization takes, it has DSP blocks in one cycle only.
+    return example(network, node, replace(folding, requantize_cycles=min(2, folding.requantize_cycles)), engine).dsp_count
+
+
+@functools.lru_cache(4096)
+def example(network, node, folding, engine):
+    """The same stage for every caller, to be looked at and never elaborated: making one is slow."""
+    return component(network, node, folding, engine)
 
 
 def operands(stage):

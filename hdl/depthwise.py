@@ -6,25 +6,54 @@ from amaranth import Module, Shape, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .accumulator import Accumulator
+from .accumulator import Accumulator, accumulator_memories
 from .bounds import signed_bits, sum_bounds
 from .check import between, positive
 from .mac import FAMILIES
-from .memory import total
-from .reduce import Reduce
-from .requantize import Requantize, requantize_dsps
-from .stream import PixelSignature, connect_pixels, connect_streams
+from .memory import rom, times, total
+from .reduce import Reduce, banks_memories
+from .requantize import Requantize, requantize_dsps, requantize_memories
+from .stream import PixelSignature, channels_of_way, connect_pixels, connect_streams
 from .walk import Walk
 from .weigh import Weigh
-from .window import Window
+from .window import Window, window_memories
 
-__all__ = ["Depthwise", "depthwise_dsps"]
+__all__ = ["Depthwise", "depthwise_dsps", "depthwise_memories", "depthwise_widths"]
 
 
 def depthwise_dsps(*, width, ways, row_lanes, family, requantize_cycles=1):
     """DSP blocks of a stage whose totals have ``width`` bits."""
     return ways * row_lanes + requantize_dsps(
         width, ways=ways, family=family, cycles=requantize_cycles)
+
+
+def depthwise_widths(weights, bias, low, high, row_lanes):
+    """Bits of a row lane's sums and of the totals: exact bounds for these parameters of a stage."""
+    bounds = [sum_bounds(weights[:, r::row_lanes], 0, low, high) for r in range(row_lanes)]
+    sum_width = max(signed_bits(least.min(), most.max()) for least, most in bounds)
+    least, most = sum_bounds(weights, bias, low, high)
+    return sum_width, max(signed_bits(least.min(), most.max()), sum_width)
+
+
+def depthwise_memories(shape, *, walk, channels, weight_width, sum_width, width, shift, out_shape, ways=1,
+                       row_lanes=1, windows=4, slots=None):
+    """Memories of a :class:`Depthwise` of these parameters and widths: those of its window, and of each way."""
+    parts = [window_memories(shape, walk=walk, channels=channels, ways=ways, lanes=ways,
+                             row_lanes=row_lanes, windows=windows, slots=slots)]
+    for way in range(ways):
+        share = channels_of_way(channels, ways, way)
+        parts += [rom(weight_width, share * walk.axes(row, row_lanes)[0].taps * walk.kernel[1])
+                  for row in range(row_lanes)]
+        parts += [times(row_lanes, banks_memories(sum_width, share)),
+                  accumulator_memories(lanes=row_lanes, sum_width=sum_width, width=width, filters=share, ways=1,
+                                       windows=_apart(windows, row_lanes)),
+                  requantize_memories(shift[way::ways], out_shape, ways=1)]
+    return total(parts)
+
+
+def _apart(windows, row_lanes):
+    """Output pixels by which row lanes run apart: there may be one lane only."""
+    return windows if row_lanes > 1 else 1
 
 
 class Depthwise(wiring.Component):
@@ -108,12 +137,8 @@ class Depthwise(wiring.Component):
             shape, walk=walk, channels=channels, ways=ways, lanes=ways, row_lanes=row_lanes,
             windows=windows, slots=slots, keep_zeros=keep_zeros, with_channel=True)
 
-        # Exact bounds: a row lane's sums, and totals with the bias.
         per_lane = [weights[:, r::row_lanes] for r in range(row_lanes)]
-        bounds = [sum_bounds(w, 0, low, high) for w in per_lane]
-        sum_width = max(signed_bits(least.min(), most.max()) for least, most in bounds)
-        least, most = sum_bounds(weights, bias, low, high)
-        self.width = max(signed_bits(least.min(), most.max()), sum_width)
+        sum_width, self.width = depthwise_widths(weights, bias, low, high, row_lanes)
 
         share = self.window.channels_of_lane(0)
         self.weighs = [[Weigh(shape, weights=w[way::ways], weight_width=weight_width,
@@ -126,7 +151,7 @@ class Depthwise(wiring.Component):
         for way in range(ways):
             self.accumulators.append(Accumulator(
                 lanes=row_lanes, sum_width=sum_width, bias=bias[way::ways], width=self.width,
-                windows=windows if row_lanes > 1 else 1))
+                windows=_apart(windows, row_lanes)))
             self.requantizes.append(Requantize(
                 width=self.width, multiplier=np.asarray(multiplier)[way::ways],
                 shift=np.asarray(shift)[way::ways], low=out_low, high=out_high, threshold=threshold,

@@ -14,7 +14,7 @@ from .stepper import IN_FLIGHT, Stepper, freed_shape, pass_layout
 from .stream import PixelSignature, channels_of_way, queue_memories
 from .walk import Walk
 
-__all__ = ["Window", "default_slots", "window_memories"]
+__all__ = ["Window", "default_slots", "lane_memories_of", "stepper_memories", "window_memories"]
 
 
 @functools.cache
@@ -39,14 +39,22 @@ def window_memories(shape, *, walk, channels, ways=1, lanes=1, row_lanes=1, pass
     """Memories of a :class:`Window` of these parameters: those of its lanes, and of each stepper."""
     shares = [channels_of_way(channels, lanes, lane) for lane in range(lanes)]
     slots = slots or default_slots(walk, channels=shares[0], row_lanes=row_lanes)
-    parts = []
-    for row in range(row_lanes):
-        y, x = walk.axes(row, row_lanes)
-        parts.append(times(ways, queue_memories(freed_shape(walk, row, row_lanes), IN_FLIGHT)))
-        parts += [times(shares.count(share), _lane_memories(
-            shape, share // groups, groups, slots, (y.taps, x.taps), groups * passes, windows, by_channel))
-            for share in set(shares)]
-    return total(parts)
+    return total([times(ways, stepper_memories(walk, row_lanes=row_lanes)),
+                  *(times(shares.count(share), lane_memories_of(
+                      shape, walk=walk, channels=share, row_lanes=row_lanes, passes=passes, windows=windows,
+                      slots=slots, groups=groups, by_channel=by_channel)) for share in set(shares))])
+
+
+def stepper_memories(walk, *, row_lanes):
+    """Memories of the steppers of one way, one for each row lane."""
+    return total(queue_memories(freed_shape(walk, row, row_lanes), IN_FLIGHT) for row in range(row_lanes))
+
+
+def lane_memories_of(shape, *, walk, channels, row_lanes, passes, windows, slots, groups, by_channel):
+    """Memories of one channel lane with this many ``channels``: those of all its row lanes."""
+    axes = [walk.axes(row, row_lanes) for row in range(row_lanes)]
+    return total(_lane_memories(shape, channels // groups, groups, slots, (y.taps, x.taps), groups * passes,
+                                windows, by_channel) for y, x in axes)
 
 
 @functools.lru_cache(1 << 14)       # windows of many foldings have the same lanes

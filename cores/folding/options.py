@@ -7,6 +7,7 @@ from cores.folding.pareto import unbeaten
 from cores.folding.profile import WINDOWS
 from cores.folding.window_options import window_rows
 from cores.graph import Add, Pool
+from cores.resources.distinct import distinct
 from cores.resources.predict import conv_resources, stage_resources
 from cores.stages import Folding, dsps, has_engine, is_depthwise, multipliers
 
@@ -148,12 +149,10 @@ def _pes(filters, ways, groups):
 
 def _dsps(network, node, columns, engine):
     """DSP blocks of each folding; of a convolution, all lanes have as many."""
-    keys, inverse = np.unique(np.column_stack([columns["pes"], columns["out_ways"], columns["requantize_cycles"] > 1]),
-                              axis=0, return_inverse=True)
+    keys, which = distinct([columns["pes"], columns["out_ways"], columns["requantize_cycles"] > 1])
 
     def of(pes, ways, serial):
         return dsps(network, node, Folding(pes=pes, out_ways=ways, requantize_cycles=2 if serial else 1), engine)
-    lane = np.array([of(pes, ways, True) for pes, ways, _ in keys.tolist()])
-    rest = np.array([of(*key) for key in keys.tolist()]) - lane
-    inverse = inverse.ravel()
-    return columns["lanes"] * columns["row_lanes"] * lane[inverse] + rest[inverse]
+    lane = np.array([of(pes, ways, True) for pes, ways, _ in keys])
+    rest = np.array([of(*key) for key in keys]) - lane
+    return columns["lanes"] * columns["row_lanes"] * lane[which] + rest[which]

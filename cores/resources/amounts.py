@@ -14,8 +14,8 @@ from hdl.reduce import most_taps
 from hdl.stream import channels_of_way
 from hdl.window import default_slots
 
-__all__ = ["accumulator", "axi_in", "axi_out", "bits", "dots", "pitch_adders", "queue", "reduce",
-           "requantize", "sum_of", "weigh", "window"]
+__all__ = ["accumulator", "axi_in", "axi_out", "bits", "deal", "dots", "lane", "pitch_adders", "queue", "reduce",
+           "requantize", "stepper", "sum_of", "times", "weigh", "window"]
 
 SMALLEST_PRODUCT = 9        # bits of a product for which Yosys takes a DSP block
 
@@ -46,28 +46,43 @@ def queue(depth, count=1):
 def window(shape, *, walk, channels, ways, lanes, row_lanes, passes=1, groups=1, windows=4,
            by_channel=False):
     """A window: steppers, and lanes."""
-    share = channels_of_way(channels, lanes)
+    given = {"walk": walk, "share": channels_of_way(channels, lanes), "row_lanes": row_lanes,
+             "passes": passes, "groups": groups}
+    return sum_of(times(ways, stepper(**given)), deal(channels, ways=ways, lanes=lanes, row_lanes=row_lanes),
+                  times(lanes, lane(shape, **given, windows=windows, by_channel=by_channel)))
+
+
+def stepper(*, walk, share, row_lanes, passes, groups):
+    """The steppers of one way, in front of lanes with a ``share`` of the channels."""
     slots = default_slots(walk, channels=share, row_lanes=row_lanes)
-    count, steppers, size = lanes * row_lanes, ways * row_lanes, share // groups
+    each = {"stepper": 1, "stepper slot": bits(slots),
+            "stepper map": bits(walk.out_height) + bits(walk.out_width),
+            "stepper reach": bits(walk.height * walk.width),
+            "stepper border": sum(_border(axis) for axis in walk.axes()),
+            "stepper tap": bits(walk.taps // row_lanes * groups * passes)}
+    return times(row_lanes, sum_of(each, queue(16)))
+
+
+def deal(channels, *, ways, lanes, row_lanes):
+    """What gives the channels of each way to its lanes: counts of channels, but for powers of two."""
+    share = lanes // ways
+    return {"deal": ways * row_lanes * (share & (share - 1) != 0) * channels_of_way(channels, ways)}
+
+
+def lane(shape, *, walk, share, row_lanes, passes, groups, windows, by_channel=False):
+    """One channel lane: all its row lanes."""
+    slots, size = default_slots(walk, channels=share, row_lanes=row_lanes), share // groups
     taps = bits(walk.taps // row_lanes * groups * passes)
     weights = bits(1 if by_channel else walk.taps // row_lanes * groups * passes * size)
     wraps = slots & (slots - 1) != 0
     base = bits(slots * share)
-    amounts = {
-        "stepper": steppers, "stepper slot": steppers * bits(slots),
-        "stepper map": steppers * (bits(walk.out_height) + bits(walk.out_width)),
-        "stepper reach": steppers * bits(walk.height * walk.width),
-        "stepper border": steppers * sum(_border(axis) for axis in walk.axes()),
-        "stepper tap": steppers * taps,
-        "lane": count, "lane slot": count * bits(slots), "lane wrap": count * wraps * bits(slots),
-        "lane tap": count * taps, "lane channel": count * bits(size),
-        "lane value": count * Shape.cast(shape).width,
-        "lane base": count * base * pitch_adders(size), "lane offset": count * base * (size & (size - 1) != 0),
-        "lane weights": count * weights * (0 if by_channel else 1 + pitch_adders(size)),
-        "lane group": count * (groups - 1) * (bits(size) + 1),
-        "deal": steppers * (lanes // ways & (lanes // ways - 1) != 0) * channels_of_way(channels, ways),
-    }
-    return sum_of(amounts, queue(16, steppers), queue(windows * groups * passes, count), queue(4, count))
+    each = {
+        "lane": 1, "lane slot": bits(slots), "lane wrap": wraps * bits(slots),
+        "lane tap": taps, "lane channel": bits(size), "lane value": Shape.cast(shape).width,
+        "lane base": base * pitch_adders(size), "lane offset": base * (size & (size - 1) != 0),
+        "lane weights": weights * (0 if by_channel else 1 + pitch_adders(size)),
+        "lane group": (groups - 1) * (bits(size) + 1)}
+    return times(row_lanes, sum_of(each, queue(windows * groups * passes), queue(4)))
 
 
 def _border(axis):
@@ -152,6 +167,11 @@ def axi_out(*, pixels, channels, ways, beat_samples=8):
     return sum_of({"output": 1, "output way": ways * (ways > 1), "output bits": 8 * beat_samples,
                    "output place": bits(pixels) + bits(channels_of_way(channels, ways))},
                   queue(channels_of_way(channels, ways), ways if ways > 1 else 0))
+
+
+def times(count, amounts):
+    """Amounts of ``count`` equal components."""
+    return {name: count * amount for name, amount in amounts.items()}
 
 
 def sum_of(*parts):

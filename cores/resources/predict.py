@@ -5,8 +5,9 @@ import numpy as np
 
 from cores.resources import amounts
 from cores.resources.coefficients import COEFFICIENTS
+from cores.resources.distinct import distinct
 from cores.resources.memory_blocks import Blocks, blocks
-from cores.resources.stage_amounts import conv_parts, stage_terms, table_amounts
+from cores.resources.stage_amounts import conv_columns, conv_parts, stage_terms, table_amounts
 from cores.stages import dsps
 from cores.synthesis import FAMILIES
 from cores.top import FORK_DEPTH, STATUS_DEPTH
@@ -55,12 +56,23 @@ def conv_resources(network, node, columns, engine):
     (array of float (N), array of float (N))
     """
     family, result = family_of(engine), 0
-    for fields, part in conv_parts(node, network.tensors[node.input], network.tensors[node.output], engine):
-        keys, inverse = np.unique(np.stack([columns[name] for name in fields], axis=1), axis=0, return_inverse=True)
-        each = [_logic(*part(**dict(zip(fields, key))), family) for key in keys.tolist()]
-        result = result + np.array([(lut, held.lut, held.bram36) for held, lut, _ in each])[inverse.ravel()]
+    source, target = network.tensors[node.input], network.tensors[node.output]
+    columns = conv_columns(node, source, columns)
+    for count, fields, part in conv_parts(node, source, target, engine):
+        rows = np.flatnonzero(columns[count])
+        keys, which = distinct([columns[name][rows] for name in fields])
+        each = np.zeros((len(columns[count]), 3))
+        if keys:
+            each[rows] = _prices(part, fields, keys, family)[which]
+        result = result + columns[count][:, None] * each
     logic, held, bram36 = result.T
     return np.round(logic) + held, bram36
+
+
+def _prices(part, fields, keys, family):
+    """LUTs of logic, LUTs of memories and block memories of a part, for each of ``keys``."""
+    found = [_logic(*part(**dict(zip(fields, key))), family) for key in keys]
+    return np.array([(lut, held.lut, held.bram36) for held, lut, _ in found])
 
 
 def design_resources(top, design, engine):

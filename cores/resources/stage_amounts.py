@@ -9,9 +9,10 @@ import numpy as np
 from cores import graph
 from cores.resources import amounts
 from cores.resources.amounts import bits, pitch_adders, queue, sum_of
+from cores.resources.distinct import distinct
 from cores.resources.window_amounts import window_engine, window_engine_memories
 from cores.stages import (
-    component,
+    example,
     has_engine,
     is_depthwise,
     shape_of,
@@ -21,17 +22,15 @@ from cores.stages import (
 )
 from hdl.accumulator import accumulator_memories
 from hdl.bounds import signed_bits
+from hdl.depthwise import depthwise_memories, depthwise_widths
 from hdl.dot import dot_memories
 from hdl.memory import times, total
 from hdl.requantize import requantize_memories, turn_bits
 from hdl.stream import channels_of_way
-from hdl.window import window_memories
+from hdl.window import default_slots, lane_memories_of, stepper_memories
 
-__all__ = ["conv_parts", "lane_sum_bits", "stage_terms"]
+__all__ = ["conv_columns", "conv_parts", "lane_sum_bits", "stage_terms"]
 
-# Of windows of the same lanes there are many foldings.
-_window_memories = functools.lru_cache(1 << 16)(window_memories)
-_window_amounts = functools.lru_cache(1 << 16)(amounts.window)
 
 
 def stage_terms(network, node, folding, engine):
@@ -47,16 +46,11 @@ def stage_terms(network, node, folding, engine):
     if has_engine(node):
         conv = _window_conv if engine.window else _conv
         return conv(node, *sources, target, folding, engine)
-    stage, memories = _stage(network, node, replace(folding, requantize_cycles=1), engine)
-    kind = _depthwise if is_depthwise(node) else _KINDS[type(node)]
-    return memories, kind(stage, node, sources, target, folding, engine)
-
-
-@functools.lru_cache(4096)
-def _stage(network, node, folding, engine):
-    """A stage and its memories: slow, and the same however long a requantization takes."""
-    stage = component(network, node, folding, engine)
-    return stage, stage.memories
+    if is_depthwise(node):
+        return _depthwise(node, *sources, target, folding, engine)
+    # However long a requantization takes, its memories are the same.
+    stage = example(network, node, replace(folding, requantize_cycles=1), engine)
+    return stage.memories, _KINDS[type(node)](stage, node, sources, target, folding, engine)
 
 
 @functools.cache
@@ -78,10 +72,38 @@ def lane_sum_bits(node, source, lanes, row_lanes):
 
 def _conv(node, source, target, folding, engine):
     """Of all parts."""
-    values = vars(folding) | {"passes": -(-(len(node.weights) // node.groups) // folding.pes)}
-    parts = [part(**{name: values[name] for name in fields})
-             for fields, part in conv_parts(node, source, target, engine)]
-    return total([memories for memories, _ in parts]), sum_of(*[terms for _, terms in parts])
+    passes = -(-(len(node.weights) // node.groups) // folding.pes)
+    columns = conv_columns(node, source, {name: np.array([value]) for name, value in vars(folding).items()
+                                          if value is not None} | {"passes": np.array([passes])})
+    values = {name: int(column[0]) for name, column in columns.items()}
+    parts = [(values[count], *part(**{name: values[name] for name in fields}))
+             for count, fields, part in conv_parts(node, source, target, engine)]
+    return (total(times(count, memories) for count, memories, _ in parts),
+            sum_of(*(amounts.times(count, terms) for count, _, terms in parts)))
+
+
+def conv_columns(node, source, columns):
+    """What the parts of many foldings depend on.
+
+    Parameters
+    ----------
+    columns : dict of str to array of int
+        Fields of the foldings, and "passes".
+
+    Returns
+    -------
+    dict of str to array of int
+        These, and more: the most channels of a lane, how many lanes have as many, and how many have one less; all
+        lanes, and the bits of their sums and of the totals.
+    """
+    lanes, row_lanes = columns["lanes"], columns["row_lanes"]
+    short = -source.channels % lanes
+    pairs, which = distinct([lanes, row_lanes])
+    sum_width = np.array([lane_sum_bits(node, source, *pair) for pair in pairs])[which]
+    return columns | {
+        "one": np.ones_like(lanes), "share": -(-source.channels // lanes), "full_lanes": lanes - short,
+        "short_lanes": short, "all_lanes": lanes * row_lanes, "sum_width": sum_width,
+        "width": np.maximum(sum_width, sum_bits(node, source))}
 
 
 def conv_parts(node, source, target, engine):
@@ -89,49 +111,62 @@ def conv_parts(node, source, target, engine):
 
     Returns
     -------
-    list of (tuple of str, function)
-        Fields of a :class:`~cores.stages.Folding`, or "passes", that decide a part; and what makes of them
-        its memories and amounts of logic.
+    list of (str, tuple of str, function)
+        How many of a part there are, and what decides it, as names of :func:`conv_columns`; and what makes of these
+        the part's memories and amounts of logic.
     """
     shape, walk = shape_of(source), walk_of(node, source)
     filters, channels, groups, size = len(node.weights), source.channels, node.groups, weight_width(node)
     shift = node.requantization.shift
 
-    def widths(lanes, row_lanes):
-        sum_width = lane_sum_bits(node, source, lanes, row_lanes)
-        return sum_width, max(sum_bits(node, source), sum_width)
+    def stepper(share, row_lanes, passes):
+        return stepper_memories(walk, row_lanes=row_lanes), amounts.stepper(
+            walk=walk, share=share, row_lanes=row_lanes, passes=passes, groups=groups)
 
-    def window(lanes, row_lanes, passes, ways, windows):
-        given = {"walk": walk, "channels": channels, "ways": ways, "lanes": lanes, "row_lanes": row_lanes,
-                 "passes": passes, "groups": groups, "windows": windows}
-        return _window_memories(shape, **given), _window_amounts(shape, **given) | {"conv": 1}
+    def deal(lanes, row_lanes, ways):
+        return Counter(), amounts.deal(channels, ways=ways, lanes=lanes, row_lanes=row_lanes)
 
-    def weights(lanes, row_lanes, pes, weights_in_blocks):
-        shares = [channels_of_way(channels // groups, lanes, lane) for lane in range(lanes)]
-        addresses = Counter(len(range(row, walk.kernel[0], row_lanes)) * walk.kernel[1] * share
-                            for row in range(row_lanes) for share in shares)
-        return total([times(count, dot_memories(filters=filters, pes=pes, weight_width=size, addresses=number,
-                                                weights_in_blocks=weights_in_blocks))
-                      for number, count in addresses.items()]), {}
+    def full_lane(share, row_lanes, passes, windows, channels=None):
+        given = {"walk": walk, "row_lanes": row_lanes, "passes": passes, "windows": windows, "groups": groups,
+                 "by_channel": False}
+        slots = default_slots(walk, channels=share, row_lanes=row_lanes)
+        return (lane_memories_of(shape, **given, channels=channels or share, slots=slots),
+                amounts.lane(shape, **given, share=share))
 
-    def dots(lanes, row_lanes, pes, out_ways):
-        return Counter(), amounts.dots(
-            shape, lanes=lanes * row_lanes, pes=pes, ways=out_ways, weight_width=size,
-            sum_width=widths(lanes, row_lanes)[0], family=engine.family)
+    def short_lane(share, row_lanes, passes, windows):
+        return full_lane(share, row_lanes, passes, windows, channels=share - 1)
 
-    def accumulator(lanes, row_lanes, out_ways, windows):
-        sum_width, width = widths(lanes, row_lanes)
-        sums = {"lanes": lanes * row_lanes, "sum_width": sum_width, "width": width, "filters": filters,
+    def full_weights(share, row_lanes, pes, weights_in_blocks):
+        return total(dot_memories(
+            filters=filters, pes=pes, weight_width=size, weights_in_blocks=weights_in_blocks,
+            addresses=len(range(row, walk.kernel[0], row_lanes)) * walk.kernel[1] * (share // groups))
+            for row in range(row_lanes)), {}
+
+    def short_weights(share, row_lanes, pes, weights_in_blocks):
+        return full_weights(share - 1, row_lanes, pes, weights_in_blocks)
+
+    def dots(sum_width, pes, out_ways):
+        return Counter(), amounts.dots(shape, lanes=1, pes=pes, ways=out_ways, weight_width=size,
+                                       sum_width=sum_width, family=engine.family)
+
+    def accumulator(all_lanes, sum_width, width, out_ways, windows):
+        sums = {"lanes": all_lanes, "sum_width": sum_width, "width": width, "filters": filters,
                 "ways": out_ways, "windows": windows}
         return accumulator_memories(**sums), amounts.accumulator(**sums)
 
-    def requantize(lanes, row_lanes, out_ways, requantize_cycles):
-        return requantize_memories(shift, shape_of(target), ways=out_ways), amounts.requantize(
-            width=widths(lanes, row_lanes)[1], shift_bits=turn_bits(shift), shape=shape_of(target),
-            channels=target.channels, ways=out_ways, family=engine.family, cycles=requantize_cycles)
+    def requantize(width, out_ways, requantize_cycles):
+        return requantize_memories(shift, shape_of(target), ways=out_ways), sum_of(amounts.requantize(
+            width=width, shift_bits=turn_bits(shift), shape=shape_of(target), channels=target.channels,
+            ways=out_ways, family=engine.family, cycles=requantize_cycles), {"conv": 1})
 
-    return [(part.__code__.co_varnames[:part.__code__.co_argcount], part)
-            for part in (window, weights, dots, accumulator, requantize)]
+    lane = ("share", "row_lanes", "passes", "windows")
+    weights = ("share", "row_lanes", "pes", "weights_in_blocks")
+    return [("ways", ("share", "row_lanes", "passes"), stepper), ("one", ("lanes", "row_lanes", "ways"), deal),
+            ("full_lanes", lane, full_lane), ("short_lanes", lane, short_lane),
+            ("full_lanes", weights, full_weights), ("short_lanes", weights, short_weights),
+            ("all_lanes", ("sum_width", "pes", "out_ways"), dots),
+            ("one", ("all_lanes", "sum_width", "width", "out_ways", "windows"), accumulator),
+            ("one", ("width", "out_ways", "requantize_cycles"), requantize)]
 
 
 def _window_conv(node, source, target, folding, engine):
@@ -160,22 +195,23 @@ def _requantize(shift, target, width, ways, folding, engine):
                               cycles=folding.requantize_cycles)
 
 
-def _depthwise(stage, node, sources, target, folding, engine):
-    source, = sources
+def _depthwise(node, source, target, folding, engine):
+    """Memories and amounts of logic of a depthwise convolution, without its component."""
     shape, walk, ways, rows = shape_of(source), walk_of(node, source), folding.ways, folding.row_lanes
-    share = channels_of_way(source.channels, ways)
-    sums = stage.accumulators[0]
-    return sum_of(
+    share, shift = channels_of_way(source.channels, ways), node.requantization.shift
+    sum_width, width = depthwise_widths(node.weights[..., 0], node.bias, source.low, source.high, rows)
+    memories = depthwise_memories(
+        shape, walk=walk, channels=source.channels, weight_width=weight_width(node), sum_width=sum_width,
+        width=width, shift=shift, out_shape=shape_of(target), ways=ways, row_lanes=rows, windows=folding.windows)
+    return memories, sum_of(
         amounts.window(shape, walk=walk, channels=source.channels, ways=ways, lanes=ways, row_lanes=rows,
                        windows=folding.windows),
         amounts.weigh(shape, weight_width=weight_width(node), channels=share, count=ways * rows,
                       family=engine.family),
-        amounts.reduce(shape, walk=walk, channels=share, count=ways * rows, op="sum",
-                       out_width=sums.sum_width),
-        *[amounts.accumulator(lanes=rows, sum_width=sums.sum_width, width=stage.width, filters=share,
-                              ways=1, windows=sums.windows)] * ways,
-        *[_requantize(node.requantization.shift, target, stage.width, 1, folding, engine)] * ways,
-        {"depthwise": ways})
+        amounts.reduce(shape, walk=walk, channels=share, count=ways * rows, op="sum", out_width=sum_width),
+        amounts.times(ways, amounts.accumulator(lanes=rows, sum_width=sum_width, width=width, filters=share, ways=1,
+                                                windows=folding.windows if rows > 1 else 1)),
+        amounts.times(ways, _requantize(shift, target, width, 1, folding, engine)), {"depthwise": ways})
 
 
 def _pool(stage, node, sources, target, folding, engine):
