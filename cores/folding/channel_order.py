@@ -5,6 +5,7 @@ no hardware: filters, and the weights that meet them, are stored in that order.
 """
 from dataclasses import dataclass, replace
 
+import numba
 import numpy as np
 
 from cores.graph import Add, Concat, Pad, Slice
@@ -129,27 +130,29 @@ def _order(uses, channels, rng):
     order = np.argsort(-work, kind="stable")[
         np.minimum(turn * most + np.where(turn % 2, np.minimum(most, channels - turn * most) - 1 - lane, lane),
                    channels - 1)]
-    loads = [np.bincount(places % use.lanes, use.work[order]) for use in uses]
-    worst = [load.max() for load in loads]
-    for a, b in rng.integers(channels, size=(SWAPS, 2)).tolist():
-        moved, gain = [], 0.0
-        for use, load, before in zip(uses, loads, worst):
-            one, other = a % use.lanes, b % use.lanes
-            more = use.work[order[b]] - use.work[order[a]]
-            if one == other or not more:
-                continue
-            load = load.copy()
-            load[one] += more
-            load[other] -= more
-            now = load.max()
-            gain += before**4 - now**4      # the stage that is slowest matters most
-            moved.append((use, load, now))
-        if gain > 0:
-            order[[a, b]] = order[[b, a]]
-            after = {id(use): (load, now) for use, load, now in moved}
-            for n, use in enumerate(uses):
-                loads[n], worst[n] = after.get(id(use), (loads[n], worst[n]))
+    loads = np.zeros((len(uses), most))
+    for load, use in zip(loads, uses):
+        load[:use.lanes] = np.bincount(places % use.lanes, use.work[order], use.lanes)
+    _swap(order, np.stack([use.work for use in uses]), np.array([use.lanes for use in uses]), loads,
+          rng.integers(channels, size=(SWAPS, 2)))
     return order
+
+
+@numba.njit(cache=True)
+def _swap(order, work, lanes, loads, pairs):
+    """Swap pairs of places where that brings the busiest lanes of the uses down; changes ``order`` and ``loads``."""
+    after = np.empty_like(loads)
+    for a, b in pairs:
+        gain = 0.0
+        for use in range(len(lanes)):
+            after[use] = loads[use]
+            more = work[use, order[b]] - work[use, order[a]]
+            after[use, a % lanes[use]] += more
+            after[use, b % lanes[use]] -= more
+            gain += loads[use].max()**4 - after[use].max()**4       # the stage that is slowest matters most
+        if gain > 0:
+            order[a], order[b] = order[b], order[a]
+            loads[:] = after
 
 
 def reorder(network, orders):

@@ -17,6 +17,7 @@ from cores.top import Top
 __all__ = ["PROFILED", "Exploration", "explore"]
 
 PROFILED = 16           # pictures that the folding is chosen by
+WHOLE = dict.fromkeys(ROUTABLE, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,13 +62,15 @@ def explore(network, images, engine, budget, target):
     design = allocate(network, profile, engine, **budget, space=space)
     result = _explored(network, profile, design, engine, space, target)
     rest = _besides_stages(result.predicted)
-    for shares in () if _within(result, ROUTABLE, target) else (ROUTABLE, dict.fromkeys(ROUTABLE, 1.0)):
+    # Twice, since what is beside the stages is known of a design only.
+    for shares in () if _within(result, ROUTABLE, target) else (ROUTABLE, ROUTABLE, WHOLE, WHOLE):
         limits = {name: share * target.resources[name] - rest[name] for name, share in shares.items()}
         bounded = allocate(network, profile, engine, **budget, **limits, space=space)
         smaller = _explored(network, profile, bounded, engine, space, target)
         if _within(smaller, shares, target):
             design, result = bounded, smaller
             break
+        rest = {name: max(amount, rest[name]) for name, amount in _besides_stages(smaller.predicted).items()}
     if engine.keep_zeros:
         return result
     # For just these numbers of lanes.

@@ -67,7 +67,7 @@ class Options:
         for place, rows in self.places.items():
             rows = rows[self.cycles[rows] <= cycles]
             if rows.size:
-                result[place] = rows[unbeaten(values[rows], np.zeros((len(rows), 1), int))]
+                result[place] = rows[unbeaten(values[rows])]
         return result
 
 

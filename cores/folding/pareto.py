@@ -5,7 +5,7 @@ import numpy as np
 __all__ = ["unbeaten"]
 
 
-def unbeaten(values, groups):
+def unbeaten(values, groups=None):
     """Rows that no other row of their group beats: is at most as high everywhere, and lower or earlier.
 
     Parameters
@@ -13,7 +13,7 @@ def unbeaten(values, groups):
     values : array of float (N, criteria)
         The less, the better.
     groups : array of int (N, any number)
-        Rows with the same numbers form a group.
+        Rows with the same numbers form a group; all are one if None.
 
     Returns
     -------
@@ -21,10 +21,10 @@ def unbeaten(values, groups):
         Numbers of the rows, rising.
     """
     values = np.ascontiguousarray(values, float)
-    _, group = np.unique(groups, axis=0, return_inverse=True)
+    group = np.zeros(len(values), int) if groups is None else np.unique(groups, axis=0, return_inverse=True)[1].ravel()
     # A row that beats another one comes before it.
-    order = np.lexsort((*values.T[::-1], group.ravel()))
-    return np.sort(order[_kept(values[order], group.ravel()[order])])
+    order = np.lexsort((*values.T[::-1], group))
+    return np.sort(order[_kept(values[order], group[order])])
 
 
 @numba.njit(cache=True)

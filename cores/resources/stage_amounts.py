@@ -126,15 +126,11 @@ def conv_parts(node, source, target, engine):
     def deal(lanes, row_lanes, ways):
         return Counter(), amounts.deal(channels, ways=ways, lanes=lanes, row_lanes=row_lanes)
 
-    def full_lane(share, row_lanes, passes, windows, channels=None):
-        given = {"walk": walk, "row_lanes": row_lanes, "passes": passes, "windows": windows, "groups": groups,
-                 "by_channel": False}
-        slots = default_slots(walk, channels=share, row_lanes=row_lanes)
-        return (lane_memories_of(shape, **given, channels=channels or share, slots=slots),
-                amounts.lane(shape, **given, share=share))
+    def full_lane(share, row_lanes, passes, windows):
+        return _lane(shape, walk, groups, share, share, row_lanes, passes, windows)
 
     def short_lane(share, row_lanes, passes, windows):
-        return full_lane(share, row_lanes, passes, windows, channels=share - 1)
+        return _lane(shape, walk, groups, share, share - 1, row_lanes, passes, windows)
 
     def full_weights(share, row_lanes, pes, weights_in_blocks):
         return total(dot_memories(
@@ -167,6 +163,15 @@ def conv_parts(node, source, target, engine):
             ("all_lanes", ("sum_width", "pes", "out_ways"), dots),
             ("one", ("all_lanes", "sum_width", "width", "out_ways", "windows"), accumulator),
             ("one", ("width", "out_ways", "requantize_cycles"), requantize)]
+
+
+@functools.lru_cache(1 << 16)       # many layers of a network have maps of the same size
+def _lane(shape, walk, groups, share, channels, row_lanes, passes, windows):
+    """One channel lane with this many ``channels``, beside others that have a ``share`` of them at most."""
+    given = {"walk": walk, "row_lanes": row_lanes, "passes": passes, "windows": windows, "groups": groups,
+             "by_channel": False}
+    slots = default_slots(walk, channels=share, row_lanes=row_lanes)
+    return (lane_memories_of(shape, **given, channels=channels, slots=slots), amounts.lane(shape, **given, share=share))
 
 
 def _window_conv(node, source, target, folding, engine):
