@@ -13,6 +13,8 @@ import numpy as np
 from cores import bundled, cli
 from cores.budget import add_budget, budget_of
 from cores.constant_channels import without_constant_channels
+from cores.ecp5.board_top import check_link
+from cores.ecp5.implement import check_tools, implement
 from cores.errors import UserError
 from cores.fit import check_fit, check_weights, fits
 from cores.folding.allocate import fold
@@ -67,6 +69,8 @@ def parser():
         help=f"width of the AXI4-Streams' TDATA (default {BEAT_BITS})")
     add("--no-counters", action="store_false", dest="counters",
         help="skipstone_axi without counters of what each stage does")
+    add("--bitstream", action="store_true",
+        help="for a board with an ECP5: synthesise, place and route with open tools, which takes minutes, and leave skipstone.bit")
     add("--no-fit", action="store_true", help="build also what the board does not hold")
     return result
 
@@ -74,7 +78,7 @@ def parser():
 def main(argv=None):
     """Run the command line; returns the exit code."""
     args = parser().parse_args(argv)
-    return cli.guarded(lambda: build(args), UnknownBoard, pictures.PicturesError)
+    return cli.guarded(lambda: build(args), UnknownBoard, pictures.PicturesError, RuntimeError)
 
 
 def check_options(args):
@@ -89,6 +93,10 @@ def build(args):
     check_options(args)
     console = cli.console()
     target = board(args.board)
+    if args.bitstream:
+        if target.family != "ecp5":
+            raise UserError(f"--bitstream is for boards with an ECP5; for {target.name}, run what the build leaves in vivado/")
+        check_tools()
     folder = OutputFolder(args.out or Path("build", args.board))
     clock = args.clock or target.clock_mhz
     with console.status("importing") as status:
@@ -107,6 +115,8 @@ def build(args):
         status.update("choosing the folding")
         whole, budget = network, budget_of(args, target, clock)
         network, removed = without_constant_channels(whole)
+        if args.bitstream:
+            check_link(network)
         if not args.no_fit:
             check_weights(network, target)
         thresholds = None
@@ -142,6 +152,14 @@ def build(args):
                       keep_zeros=engine.keep_zeros, beat_bits=args.axis_bits)
         registers = add_rtl(folder, network, top, counters=args.counters)
         memories = [Path(name).name for name in folder.written if name.endswith(".hex")]
+        implemented = None
+        if args.bitstream:
+            status.update("synthesising, placing and routing, which takes minutes")
+            implemented = implement(target, network, folder.text("rtl/skipstone.v"),
+                                    {name: folder.text(f"rtl/{name}") for name in memories},
+                                    beat_bits=args.axis_bits, clock_mhz=clock)
+            folder.add("skipstone.bit", implemented.bitstream)
+            folder.add("nextpnr.log", implemented.log)
         if target.vivado:
             add_vivado(folder, target, registers, memories, clock_mhz=clock)
         folder.add("skipstone.core", core_file(target, registers, memories, network.name))
@@ -153,6 +171,9 @@ def build(args):
             "removed": sum(removed.values()), "of": sum(t.channels for t in whole.tensors.values()),
             "macs_per_frame_built": sum(reference.macs(network).values()),
             "cycles_per_frame_if_kept": round(if_kept(explore(whole, images, engine, budget, target), engine))}
+    if implemented:
+        figures.update(implemented.figures)
+        figures["origin"].update(dict.fromkeys(implemented.figures, "routed"))
     if quantization:
         figures["quantization"] = quantization
     if thresholds:
@@ -189,6 +210,8 @@ def build(args):
     if thresholds:
         console.print(curve(thresholds))
         console.print(summary_of(thresholds), highlight=False, soft_wrap=True)
+    if implemented:
+        console.print(implemented.summary(target, clock), highlight=False, soft_wrap=True)
     for note in notes:
         console.print(f"left to the host: {note}", highlight=False)
     console.print(f"wrote {folder.path}; next, prove it bit-exact in simulation:\n"

@@ -45,6 +45,10 @@ class OutputFolder:
         """Keep ``content`` (str or bytes) for the file ``name``."""
         self.written[name] = content.encode() if isinstance(content, str) else content
 
+    def text(self, name):
+        """What is kept for the file ``name``, as a str."""
+        return self.written[name].decode()
+
     def save(self):
         """Write everything."""
         with self._errors(), contextlib.ExitStack() as stack:

@@ -14,7 +14,7 @@ from cores import cli
 from cores.design import open_design, read_report
 from cores.emit import ROM_MODULE
 from cores.page.write import write
-from cores.synthesis import FAMILIES, synthesise
+from cores.synthesis import FAMILIES, command, synthesise
 from cores.timing import longest_paths
 from cores.wrapper.top import CORE
 
@@ -51,7 +51,7 @@ def run(folder, count):
         cells = synthesise((folder / "rtl" / "skipstone.v").read_text(), top="skipstone", family=family,
                            files=files, netlist=netlist)
         paths = longest_paths(json.loads(netlist.read_text())["modules"]["skipstone"], count)
-    table = Table(title=f"{design.network.name}, Yosys' synth_xilinx -family {family}")
+    table = Table(title=f"{design.network.name}, Yosys' {command(family)}")
     for column in ("", "predicted", "synthesised", "difference"):
         table.add_column(column, justify="right" if column else "left")
     for name in ("dsp", "lut", "ff", "bram36"):
@@ -81,7 +81,7 @@ def run_registers(folder):
     text = f"{ROM_MODULE}(* blackbox *)\n{ports}\nendmodule\n" + (folder / "rtl" / "skipstone_axi.v").read_text()
     family = next(family for family, mac in FAMILIES.items() if mac == opened.family)
     cells = synthesise(text, top="skipstone_axi", family=family)
-    cli.console().print(f"{opened.network.name}: skipstone_axi without the design, synth_xilinx -family {family}: "
+    cli.console().print(f"{opened.network.name}: skipstone_axi without the design, {command(family)}: "
                         f"{cells.lut} LUT, {cells.ff} FF, {cells.bram36:g} BRAM36", highlight=False)
 
 

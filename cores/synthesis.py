@@ -7,18 +7,20 @@ from pathlib import Path
 
 from cores import yosys
 
-__all__ = ["Cells", "synthesise", "FAMILIES"]
+__all__ = ["Cells", "synthesise", "without_zeros", "command", "FAMILIES"]
 
-FAMILIES = {"xc7": "behavioural", "xcup": "dsp48e2"}    # and the MAC primitive of each
+FAMILIES = {"xc7": "behavioural", "xcup": "dsp48e2", "ecp5": "mult18x18d"}      # and the MAC primitive of each
 
 # LUTs that a distributed memory or a shift register occupies (UG474, UG574).
 _LUTS = {
     "RAM32X1S": 1, "RAM32X1D": 2, "RAM64X1S": 1, "RAM64X1D": 2, "RAM128X1S": 2, "RAM128X1D": 4,
     "RAM256X1S": 4, "RAM256X1D": 8, "RAM512X1S": 8, "RAM32M": 4, "RAM64M": 4, "RAM32M16": 8,
     "RAM64M8": 8, "RAM32X16DR8": 8, "RAM64X8SW": 8, "SRL16E": 1, "SRLC16E": 1, "SRLC32E": 1,
+    # ECP5: half a carry cell is a LUT (FPGA-DS-02012).
+    "CCU2C": 2, "TRELLIS_DPR16X4": 4,
 }
 
-# Yosys takes most of its time to unroll this, and memories of Xilinx devices start with zeros.
+# Yosys takes most of its time to unroll this, and memories of all devices start with zeros.
 _ZEROS = re.compile(r"^ *initial for .* words\[n\] = 0;$", re.MULTILINE)
 
 # Yosys describes a memory in LUTs with one address of 2**16 words, which does not exist and ends in
@@ -39,26 +41,26 @@ class Cells:
 
     @property
     def lut(self):
-        """LUTs, those of distributed memories included; inverters go into what they drive."""
+        """LUTs, those of distributed memories and carry cells included; inverters go into what they drive."""
         logic = sum(self.by_type.get(f"LUT{n}", 0) for n in range(1, 7))
         return logic + sum(luts * self.by_type.get(cell, 0) for cell, luts in _LUTS.items())
 
     @property
     def ff(self):
-        return self._count("FD")
+        return self._count("FD", "TRELLIS_FF")
 
     @property
     def dsp(self):
-        return self._count("DSP48")
+        return self._count("DSP48", "MULT18X18")
 
     @property
     def bram36(self):
         """Block memories of 36 kbit; those of 18 kbit are halves."""
-        return self._count("RAMB36") + self._count("RAMB18") / 2
+        return self._count("RAMB36") + self._count("RAMB18", "DP16KD", "PDPW16KD") / 2
 
 
-def synthesise(verilog, *, top, family, files=None, netlist=None):
-    """Synthesise for a Xilinx family, flattened, without pads.
+def synthesise(verilog, *, top, family, files=None, netlist=None, blocks=True):
+    """Synthesise for a family, flattened, without pads.
 
     Parameters
     ----------
@@ -67,29 +69,42 @@ def synthesise(verilog, *, top, family, files=None, netlist=None):
     top : str
         Top module.
     family : str
-        Of ``synth_xilinx``: a key of :data:`FAMILIES`.
+        Of ``synth_xilinx``, or "ecp5": a key of :data:`FAMILIES`.
     files : dict of str to str or None
         Memory files by name.
     netlist : Path or None
-        Where to write the netlist, for :func:`cores.timing.longest_paths`.
+        Where to write the netlist: .json for :func:`cores.timing.longest_paths`, or .v.
+    blocks : bool
+        Whether memories may take block RAM.
 
     Returns
     -------
     Cells
     """
-    synth = f"synth_xilinx -family {family} -flatten -noiopad -noclkbuf -top {top}"
-    steps = [synth] if family == "xc7" else [
+    synth = f"{command(family)} {'' if blocks else '-nobram'} -top {top}"
+    steps = [synth] if family in ("xc7", "ecp5") else [
         f"{synth} -run begin:map_memory",
         "memory_libmap -lib single.txt t:$mem_v2 a:ram_style=distributed %i",
         f"{synth} -run map_memory:"]
     with tempfile.TemporaryDirectory() as folder:
-        for name, text in {"design.v": _ZEROS.sub("", verilog), "single.txt": _SINGLE, **(files or {})}.items():
+        for name, text in {"design.v": without_zeros(verilog), "single.txt": _SINGLE, **(files or {})}.items():
             Path(folder, name).write_text(text)
         if netlist is not None:
-            steps.append(f'write_json "{netlist.resolve()}"')
+            write = "write_json" if netlist.suffix == ".json" else "write_verilog -noattr -nostr"
+            steps.append(f'{write} "{netlist.resolve()}"')
         yosys.run("read_verilog design.v", *steps, "tee -q -o stat.json stat -json", cwd=folder)
         text = Path(folder, "stat.json").read_text()
     modules = json.loads(text[text.index("{"):])["modules"]
     cells = next(module for name, module in modules.items() if name.lstrip("\\") == top)
     return Cells({name: n["count"] if isinstance(n, dict) else n
                   for name, n in cells["num_cells_by_type"].items() if not name.startswith("$")})
+
+
+def command(family):
+    """Yosys' command for a family, flattened and without pads."""
+    return "synth_ecp5" if family == "ecp5" else f"synth_xilinx -family {family} -flatten -noiopad -noclkbuf"
+
+
+def without_zeros(verilog):
+    """Our Verilog without the loops that fill memories with zeros: Yosys would unroll them."""
+    return _ZEROS.sub("", verilog)

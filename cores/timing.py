@@ -8,11 +8,13 @@ __all__ = ["Path", "longest_paths"]
 # Cells that signals pass, and the levels that they add. A chain of carries is one level, however long
 # it is: what leaves one cell for the next adds none. The multiplexers behind LUTs belong to these.
 _LEVELS = {**{f"LUT{n}": 1 for n in range(1, 7)}, "CARRY4": 1, "CARRY8": 1, "MUXF7": 0, "MUXF8": 0, "MUXF9": 0,
-           "INV": 0, "BUF": 0}
-_CHAINED = {("CARRY4", "CI"), ("CARRY8", "CI")}
+           "INV": 0, "BUF": 0, "CCU2C": 1, "PFUMX": 0, "L6MUX21": 0}
+_CHAINS = "CARRY4", "CARRY8", "CCU2C"
+_CHAINED = {("CARRY4", "CI"), ("CARRY8", "CI"), ("CCU2C", "CIN")}
 _WRITTEN = {"RAM32M": "ADDRD", "RAM64M": "ADDRD", "RAM32M16": "ADDRH", "RAM64M8": "ADDRH"}      # address to write at
-_CONTROL = {"CE": " (enable)", "R": " (reset)", "S": " (reset)", "CLR": " (reset)", "PRE": " (reset)"}
-_CLOCKS = {"C", "CLK", "WCLK", "CLKARDCLK", "CLKBWRCLK"}
+_READ = "ADDR", "RAD"
+_CONTROL = {"CE": " (enable)", "R": " (reset)", "S": " (reset)", "CLR": " (reset)", "PRE": " (reset)", "LSR": " (reset)"}
+_CLOCKS = {"C", "CLK", "WCLK", "CLKARDCLK", "CLKBWRCLK", "CLKA", "CLKB", "CLKW", "CLKR", "CLK0", "WCK"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ def longest_paths(module, count):
     Parameters
     ----------
     module : dict
-        Flat module of a netlist as ``write_json`` gives it, of cells of a Xilinx family.
+        Flat module of a netlist as ``write_json`` gives it, of cells of a family of :data:`cores.synthesis.FAMILIES`.
     count : int
 
     Returns
@@ -73,14 +75,14 @@ def longest_paths(module, count):
 
 
 def _is_logic(kind):
-    return kind in _LEVELS or (kind.startswith("RAM") and not kind.startswith("RAMB"))
+    return kind in _LEVELS or kind.startswith("TRELLIS_DPR") or (kind.startswith("RAM") and not kind.startswith("RAMB"))
 
 
 def _inputs(data):
     """(port, bit) by which a cell's outputs follow its inputs without a clock."""
     memory = data["type"] not in _LEVELS
     return [(port, bit) for port, bits in data["connections"].items()
-            if data["port_directions"][port] == "input" and (not memory or port.startswith("ADDR"))
+            if data["port_directions"][port] == "input" and (not memory or port.startswith(_READ))
             for bit in bits if not isinstance(bit, str)]
 
 
@@ -91,7 +93,7 @@ def _ends(module, names):
         if kind in _LEVELS or kind.startswith("$"):
             continue
         for port, bits in data["connections"].items():
-            read = _is_logic(kind) and port.startswith("ADDR") and port != _WRITTEN.get(kind)
+            read = _is_logic(kind) and port.startswith(_READ) and port != _WRITTEN.get(kind)
             if data["port_directions"][port] == "input" and port not in _CLOCKS and not read:
                 name = _end(cell, data, port, names)
                 yield from ((name, bit) for bit in bits if not isinstance(bit, str))
@@ -105,7 +107,7 @@ def _traced(cell, before, cells, passed):
     through = []
     while True:
         kind = cells[cell]["type"]
-        if kind not in ("CARRY4", "CARRY8") or through[-1:] != [kind]:
+        if kind not in _CHAINS or through[-1:] != [kind]:
             through.append(kind)
         bit, driver = before[cell]
         if driver not in passed:

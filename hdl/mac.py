@@ -5,10 +5,11 @@ from amaranth.lib.wiring import In, Out
 
 from .check import between, positive
 from .dsp48e2 import LANE, Dsp48e2Macs, packs
+from .mult18x18d import Mult18x18dMacs
 
 __all__ = ["FAMILIES", "MacArray", "dsp_count"]
 
-FAMILIES = ("behavioural", "dsp48e2")
+FAMILIES = ("behavioural", "dsp48e2", "mult18x18d")
 
 
 def dsp_count(*, pes, ways, shape, weight_width, sum_width, family):
@@ -105,8 +106,9 @@ class MacArray(wiring.Component):
     sum_width : int
         Bits that hold every sum of a pass as a signed number, 2 to 48. Partial sums may overflow.
     family : str
-        ``"behavioural"`` (any FPGA) or ``"dsp48e2"`` (UltraScale and UltraScale+, two products per
-        block where they fit, see :func:`~hdl.dsp48e2.packs`). Timing is the same.
+        ``"behavioural"`` (any FPGA), ``"dsp48e2"`` (UltraScale and UltraScale+, two products per
+        block where they fit, see :func:`~hdl.dsp48e2.packs`) or ``"mult18x18d"`` (ECP5). Timing is
+        the same.
 
     Members
     -------
@@ -170,7 +172,7 @@ class MacArray(wiring.Component):
         if self._family == "dsp48e2":
             macs = Dsp48e2Macs(ways=self._ways, **parameters)
         else:
-            macs = BehaviouralMacs(**parameters)
+            macs = (Mult18x18dMacs if self._family == "mult18x18d" else BehaviouralMacs)(**parameters)
         m.submodules.macs = macs
         m.d.comb += [macs.en.eq(self.en), macs.value.eq(self.value), macs.first.eq(self.first),
                      macs.weights.eq(self.weights)]

@@ -29,7 +29,11 @@ def requantize_dsps(width, *, ways, family, cycles=1):
 
     None if a sum may take several ``cycles``.
     """
-    return ways * -(-width // (27 if family == "dsp48e2" else 25)) if cycles == 1 else 0
+    if cycles > 1:
+        return 0
+    if family == "mult18x18d":          # 17 bits of the sum in each, and its sign in the last
+        return ways * max(1, -(-(width - 1) // 17))
+    return ways * -(-width // (27 if family == "dsp48e2" else 25))
 
 
 def turn_bits(shift):

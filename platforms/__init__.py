@@ -1,11 +1,12 @@
 """Boards by name: the Amaranth platform to build for, and the resources a design may use."""
 from .board import Board
+from .lattice import LATTICE
 from .xilinx import XILINX
 from .zcu102 import ZCU102Platform
 
 __all__ = ["Board", "UnknownBoard", "ZCU102Platform", "board", "boards"]
 
-_BOARDS = {entry.name: entry for entry in XILINX}
+_BOARDS = {entry.name: entry for entry in XILINX + LATTICE}
 
 
 class UnknownBoard(ValueError):     # noqa: N818

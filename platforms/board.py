@@ -18,9 +18,9 @@ class Board:
     platform : subclass of :class:`amaranth.build.Platform`
         Its instances build.
     family : str
-        Yosys' name of the device family, for ``synth_xilinx -family``.
+        Yosys' name of the device family, for ``synth_xilinx -family``, or ``"ecp5"``.
     mac : str
-        Multiply-accumulate to use: ``"dsp48e2"``, or ``"behavioural"``, inferred by the tools.
+        Multiply-accumulate to use: ``"dsp48e2"``, ``"mult18x18d"``, or ``"behavioural"``, inferred by the tools.
     clock_mhz : int
         Clock of a design that asks for none, in MHz.
     resources : mapping of str to int

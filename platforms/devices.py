@@ -2,7 +2,8 @@
 
 ``dsp`` blocks, 6-input ``lut``, ``ff``, ``bram36`` (blocks of 36 kbit) and ``uram`` (288 kbit). The tables:
 DS180 (Artix-7, Kintex-7, Spartan-7; slices of 4 LUTs and 8 flip-flops), DS190 (Zynq-7000), DS890 (UltraScale), DS891 (Zynq
-UltraScale+), DS889 (its RFSoCs), DS987 (the Kria K26, where the device of the SOM is described), DS962 (Alveo U250).
+UltraScale+), DS889 (its RFSoCs), DS987 (the Kria K26, where the device of the SOM is described), DS962 (Alveo U250);
+Lattice's FPGA-DS-02012 (ECP5), whose LUTs have 4 inputs.
 """
 
 __all__ = ["DEVICES"]
@@ -22,4 +23,6 @@ DEVICES = {device: dict(zip(_FIELDS, amounts, strict=True)) for device, amounts 
     "xczu48dr": (4272, 425280, 850560, 1080, 80),       # DS889
     "xck26": (1248, 117120, 234240, 144, 64),           # DS987
     "xcu250": (12288, 1728000, 3456000, 2688, 1280),    # DS962
+    "lfe5u-85f": (156, 83640, 83640, 104, 0),           # FPGA-DS-02012; 208 blocks of 18 kbit
+    "lfe5um5g-85f": (156, 83640, 83640, 104, 0),
 }.items()}

@@ -16,7 +16,7 @@ from cores.pixels import stored
 from cores.report import share
 from sim import reference
 from sim.run import open_images
-from sim.verilator import SimulationError, environment
+from sim.verilator import SimulationError, environment, primitives
 
 TOP = "skipstone_axi"
 QUICK = 200_000         # cycles that are simulated sooner than a compiler optimises
@@ -122,8 +122,7 @@ def _compile(runner, design, scratch):
     folder = design.folder.resolve()
     build, rtl = folder / "verilator-axi", folder / "rtl"
     sources = [rtl / name for name in (rtl / "files_axi.f").read_text().split()]
-    if design.family == "dsp48e2":
-        sources.append(Path(__file__).with_name("dsp48e2.v").resolve())
+    sources += primitives(design.family)
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
     stamp = build / "stamp"
     if stamp.exists() and stamp.read_text() == digest and (build / TOP).exists():

@@ -17,7 +17,7 @@ from sim import axi, pictures, reference
 from sim.cycles.design import Pictured
 from sim.received import Received
 from sim.run_stages import FRAMES, run_stages
-from sim.verilator import Port, SimulationError, compile_design
+from sim.verilator import Port, SimulationError, compile_design, primitives
 
 BATCH = 16              # frames whose maps are held in memory at a time
 MODELLED = 32           # frames that the cycle model is given, whose maps are held in memory all at once
@@ -180,8 +180,7 @@ def simulator(design, *, trace):
     """The compiled design."""
     sources = [design.folder / "rtl" / name
                for name in (design.folder / "rtl" / "files.f").read_text().split()]
-    if design.family == "dsp48e2":
-        sources.append(Path(__file__).with_name("dsp48e2.v"))
+    sources += primitives(design.family)
     outputs = [port(name, "tuser") for name in output_ports(design.network)]
     return compile_design(sources, top="skipstone", inputs=[port("s_axis")], outputs=outputs, trace=trace,
                           folder=design.folder / ("verilator-trace" if trace else "verilator"),

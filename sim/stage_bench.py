@@ -1,6 +1,5 @@
 """A stage on its own in Verilator: a module of pixel streams, fed with whole maps."""
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from amaranth.lib.wiring import In
@@ -8,7 +7,7 @@ from amaranth.lib.wiring import In
 from cores.emit import ROM_MODULE, verilog
 from hdl.stream import PixelSignature
 from sim.pixels import from_words, to_words
-from sim.verilator import Port, compile_design
+from sim.verilator import Port, compile_design, primitives
 
 __all__ = ["Streamed", "ports_of", "emit", "compile_stage", "stream",
            "received"]
@@ -53,16 +52,14 @@ def emit(stage, platform):
 
 
 def compile_stage(stage, text, *, folder, family, runtime, trace=False, optimize="-O1"):
-    """The simulator of a stage from its Verilog ``text``, kept in ``folder``.
+    """The simulator of a stage from its Verilog ``text`` (or netlist), kept in ``folder``.
 
     ``runtime`` and ``optimize`` are as :func:`sim.verilator.compile_design` has them. One compiler runs at a time.
     """
     inputs, outputs = ports_of(stage)
     folder.mkdir(parents=True, exist_ok=True)
-    sources = [folder / "stage.v"]
+    sources = [folder / "stage.v", *primitives(family)]
     sources[0].write_text(text)
-    if family == "dsp48e2":
-        sources.append(Path(__file__).with_name("dsp48e2.v"))
     return compile_design(
         sources, top="stage", inputs=_ways(inputs), outputs=_ways(outputs), trace=trace,
         folder=folder / ("verilator-trace" if trace else "verilator"), runtime=runtime, jobs=1,

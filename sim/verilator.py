@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Port", "SimulationError", "Simulation", "compile_design", "environment"]
+__all__ = ["Port", "SimulationError", "Simulation", "compile_design", "environment", "primitives"]
+
+_MODELS = {"dsp48e2": "dsp48e2.v", "mult18x18d": "mult18x18d.v"}
 
 PATIENCE = 1_000_000    # cycles without any transfer that mean a deadlock, if nobody knows better
 
@@ -82,6 +84,11 @@ def environment(optimize="-O1"):
         PATH=f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}")
 
 
+def primitives(family):
+    """Our models of what a multiply-accumulate family instantiates: list of Path."""
+    return [Path(__file__).resolve().with_name(_MODELS[family])] if family in _MODELS else []
+
+
 def compile_design(sources, *, top, inputs, outputs, folder, trace=False, optimize="-O1", jobs=0,
                    runtime=None):
     """Build a simulator of Verilog ``sources`` in ``folder``, unless it holds one of the same sources.
@@ -150,7 +157,7 @@ def compile_design(sources, *, top, inputs, outputs, folder, trace=False, optimi
 
 def _call(command, variables):
     """Run a tool of the build."""
-    done = subprocess.run(command, env=variables, text=True, stdout=subprocess.PIPE,
+    done = subprocess.run(command, env=variables, text=True, errors="replace", stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT)
     if done.returncode:
         lines = done.stdout.splitlines()

@@ -385,7 +385,7 @@ GOOD = dict(low=0, high=255, walk=Walk(4, 4, (3, 3)), weights=np.ones((4, 3, 3, 
     (dict(slots=10), ValueError, "Slots must be at least 11, not 10"),
     (dict(out_low=-1), ValueError, "Lower bound must be from 0 to 0, not -1"),
     (dict(out_high=256), ValueError, "Upper bound must be from 0 to 255, not 256"),
-    (dict(family="asic"), ValueError, "Family must be one of behavioural, dsp48e2, not 'asic'"),
+    (dict(family="asic"), ValueError, "Family must be one of behavioural, dsp48e2, mult18x18d, not 'asic'"),
 ])
 def test_conv_refuses(kwargs, error, message):
     with pytest.raises(error, match=f"^{message}$"):

@@ -193,7 +193,7 @@ def test_reset_in_a_pass(cycles):
     (dict(sum_width=49), ValueError, "Sum width must be from 2 to 48, not 49"),
     (dict(sum_width=None), TypeError, "Sum width must be an integer, not None"),
     (dict(shape=18), ValueError, "Activation width must be from 2 to 17, not 18"),
-    (dict(family="vhdl"), ValueError, "Family must be one of behavioural, dsp48e2, not 'vhdl'"),
+    (dict(family="vhdl"), ValueError, "Family must be one of behavioural, dsp48e2, mult18x18d, not 'vhdl'"),
     (dict(weight_width=3), ValueError, "Weights must have 3 bits, not range from -4 to 4"),
     (dict(weights=np.full((2, 3), -9), weight_width=4), ValueError,
      "Weights must have 4 bits, not range from -9 to -9"),

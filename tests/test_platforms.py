@@ -7,10 +7,11 @@ from amaranth import Elaboratable, Module, Signal
 from amaranth.build import Attrs, Clock, DiffPairs, Pins, Resource, Subsignal
 from amaranth.build.res import PortGroup
 from amaranth.lib import io
-from amaranth.vendor import XilinxPlatform
+from amaranth.vendor import LatticePlatform, XilinxPlatform
 from amaranth_boards.resources import LEDResources
 
 from platforms import UnknownBoard, ZCU102Platform, board, boards
+from platforms.lattice import LATTICE
 from platforms.xilinx import XILINX
 
 
@@ -104,6 +105,13 @@ def test_part(name):
                      *LEDResources(pins="B1 B2", attrs=Attrs(IOSTANDARD="LVCMOS18"))]
         connectors = []
     assert f"-part {entry.part}\n" in plan(Platform(), Blinky()).files["top.tcl"]
+
+
+def test_lattice_boards():
+    for entry in LATTICE:
+        assert issubclass(entry.platform, LatticePlatform) and not entry.vivado
+        assert (entry.family, entry.mac) == ("ecp5", "mult18x18d")
+        assert entry.resources == {"dsp": 156, "lut": 83640, "ff": 83640, "bram36": 104, "uram": 0}
 
 
 def test_zcu102_entry():
@@ -211,7 +219,7 @@ def test_page():
     """The table of docs/platforms.md is that of the boards."""
     page = Path(__file__).parents[1].joinpath("docs", "platforms.md").read_text()
     processors = {None: "", "processing_system7": "Zynq-7000", "zynq_ultra_ps_e": "Zynq UltraScale+"}
-    for entry in XILINX:
+    for entry in XILINX + LATTICE:
         mac = "behavioural" if entry.mac == "behavioural" else f"`{entry.mac}`"
         amounts = " | ".join(str(entry.resources[name]) for name in ("dsp", "lut", "ff", "bram36"))
         row = (f"| `{entry.name}` | {entry.platform.device.upper()} | `{entry.family}` | {mac} | "

@@ -178,7 +178,7 @@ GOOD = dict(low=0, high=255, walk=Walk(4, 4, (3, 3)), weights=np.ones((4, 3, 3, 
     (dict(fine=0), ValueError, "Fine must be from 1 to 9, not 0"),
     (dict(windows=0), TypeError, "Windows must be a positive integer, not 0"),
     (dict(low=1), ValueError, "Lowest activation must be from 0 to 0, not 1"),
-    (dict(family="asic"), ValueError, "Family must be one of behavioural, dsp48e2, not 'asic'"),
+    (dict(family="asic"), ValueError, "Family must be one of behavioural, dsp48e2, mult18x18d, not 'asic'"),
 ])
 def test_refuses(kwargs, error, message):
     with pytest.raises(error, match=f"^{message}$"):

@@ -71,12 +71,17 @@ class Options:
         return result
 
 
+def _requantize_cycles(engine):
+    """On ECP5 only those in LUTs: Yosys leaves the registers of a product that it infers outside of MULT18X18D."""
+    return REQUANTIZE_CYCLES[1:] if engine.family == "mult18x18d" else REQUANTIZE_CYCLES
+
+
 def _engine_rows(network, profile, engine, node, in_widths, widths):
     """Foldings of a convolution: a function from a row's number to its Folding, ways, cycles, resources."""
     filters, channels = len(node.weights) // node.groups, node.weights.shape[3]
     beats = {ways: profile.beats(node.output, ways) for ways in widths}
     cells = np.array([(pes, ways, n) for ways in widths for pes in _pes(filters, ways, node.groups)
-                      for n in REQUANTIZE_CYCLES])
+                      for n in _requantize_cycles(engine)])
     least = np.array([beats[ways] for ways in cells[:, 1].tolist()])
     passes = -(-filters // cells[:, 0])
     floors = -(-cells[:, 0] // cells[:, 1]) * cells[:, 2]
@@ -124,7 +129,7 @@ def _plain_rows(network, profile, engine, node, in_widths, widths):
     foldings = [
         Folding(ways, row_lanes, 1, ways, ways, cycles, add_dsps, windows)
         for ways, row_lanes, cycles, add_dsps, windows in product(
-            widths, _row_lanes(node) if is_depthwise(node) else (1,), REQUANTIZE_CYCLES if requantizes else (1,),
+            widths, _row_lanes(node) if is_depthwise(node) else (1,), _requantize_cycles(engine) if requantizes else (1,),
             (None, 0) if isinstance(node, Add) else (None,), WINDOWS)
         if ways in in_widths and (row_lanes > 1 or windows == WINDOWS[0])]
     cycles = np.array([max(profile.cycles(node, f), profile.beats(node.output, f.ways)) for f in foldings])

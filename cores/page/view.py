@@ -20,7 +20,7 @@ PICTURE_SIDE = 128      # pixels at most
 SHORT = 2               # pixels of a queue that holds nothing up
 WAITS = {"imbalance": "lanes wait for each other", "drain": "sums are read out", "starved": "no input",
          "blocked": "the next stage is busy", "lookup": "lists are looked up"}
-MARKS = {"modelled": "m", "predicted": "p", "synthesised": "s", "simulated": "v", "reference": "r"}
+MARKS = {"modelled": "m", "predicted": "p", "synthesised": "s", "simulated": "v", "reference": "r", "routed": "n"}
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _resources(report):
     rows = []
     for name, noun in NAMES.items():
         found = report[name] if name != "dsp" else None
-        count, origin = (report["predicted"][name], "predicted") if found is None else (found, "synthesised")
+        count, origin = (report["predicted"][name], "predicted") if found is None else (found, report["origin"][name])
         rows.append({"noun": noun, "share": count / available[name], "figure": Figure(
             noun, number(count), origin, f"of {available[name]:,}")})
     return rows

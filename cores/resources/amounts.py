@@ -96,6 +96,8 @@ def dots(shape, *, lanes, pes, ways, weight_width, sum_width, family):
     held = pes // ways
     amounts = {"dot": lanes, "dot way": lanes * ways, "dot held": lanes * pes * sum_width,
                "dot mux": lanes * ways * sum_width * -(-(held - 1) // 3)}
+    if family == "mult18x18d":
+        return amounts | {"dot accumulator": lanes * pes * sum_width}
     if family != "dsp48e2":
         if Shape.cast(shape).width + weight_width < SMALLEST_PRODUCT:
             return amounts | {"dot soft": lanes * pes * (Shape.cast(shape).width * weight_width + sum_width)}

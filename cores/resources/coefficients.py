@@ -34,6 +34,7 @@ COEFFICIENTS = {
     "densify value": (1, 1),
     "depthwise": (0, 0),
     "dot": (13.195, 34.298),
+    "dot accumulator": (1.143, 0.769),
     "dot carries": (1, 1),
     "dot excess": (1.272, 0.542),
     "dot held": (0, 1),

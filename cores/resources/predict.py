@@ -17,6 +17,10 @@ from hdl.stream import Fork
 __all__ = ["Resources", "conv_resources", "design_resources", "family_of", "logic_terms", "memory_blocks",
            "part_resources", "stage_resources"]
 
+# ECP5 has the coefficients of the 7-series times these, LUTs and flip-flops: what Yosys made of the bundled network's nine stages
+# beside what they say. A LUT has 4 inputs there, and is no shift register.
+SCALES = {"ecp5": (1.75, 1.3)}
+
 
 @dataclass(frozen=True)
 class Resources:
@@ -122,7 +126,8 @@ def _logic(memories, terms, family):
     """Blocks of memories, and LUTs and flip-flops besides."""
     held = memory_blocks(memories, family)
     logic = logic_terms(held, terms)
-    return held, *(sum(COEFFICIENTS[name][n] * amount for name, amount in logic.items()) for n in (0, 1))
+    scales = SCALES.get(family, (1, 1))
+    return held, *(scales[n] * sum(COEFFICIENTS[name][n] * amount for name, amount in logic.items()) for n in (0, 1))
 
 
 def logic_terms(held, terms):
