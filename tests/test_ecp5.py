@@ -7,6 +7,7 @@ import pytest
 
 from cores import build, graph
 from cores.ecp5 import implement as flow
+from cores.ecp5 import lane
 from cores.ecp5.board_top import BoardTop, check_link
 from cores.emit import FilePlatform
 from cores.errors import UserError
@@ -46,6 +47,11 @@ def test_link_of_a_design():
     assert (link.bytes_in, link.bytes_out, link.divisor, link.beat_bytes) == (18, 18, 25, 8)
     with pytest.raises(UserError, match="'tiny' has 2 outputs, and the line to the host carries one"):
         check_link(network(("y", "x")))
+
+
+def test_lane_refused(capsys, monkeypatch):
+    monkeypatch.setattr(flow, "TOOLS", "no_such_package")
+    assert lane.main([]) == 2 and "not installed" in capsys.readouterr().err
 
 
 def test_refused(tmp_path, monkeypatch, capsys):

@@ -44,7 +44,7 @@ class Implemented:
         """A line for the terminal."""
         shares = ", ".join(f"{number(count)} {NAMES[name]} ({count / board.resources[name]:.0%})"
                            for name, count in {"dsp": self.utilisation["dsp"], **self.figures}.items() if name in NAMES)
-        return (f"placed and routed: {self.fmax_mhz:.1f} MHz, {'as' if self.fmax_mhz >= clock_mhz else 'LESS THAN the'} "
+        return (f"placed and routed: {self.fmax_mhz:.1f} MHz, {'above' if self.fmax_mhz >= clock_mhz else 'BELOW'} the "
                 f"{clock_mhz:g} MHz asked for; {shares}")
 
 
@@ -102,7 +102,7 @@ def place_and_route(folder, platform, *, clock_mhz, seed=1, constrained=True):
     RuntimeError
         If a tool fails; the message ends with what it said last.
     """
-    pins = ["--lpf", f"{TOP}.lpf"] if constrained else ["--out-of-context"]
+    pins = ["--lpf", f"{TOP}.lpf"] if constrained else ["--lpf-allow-unconstrained"]
     log = _tool("run_nextpnr_ecp5", [
         DEVICES[platform.device], "--package", PACKAGES[platform.package], "--speed", platform.speed,
         "--json", f"{TOP}.json", *pins, "--textcfg", f"{TOP}.config", "--report", "report.json",
