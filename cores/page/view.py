@@ -74,7 +74,9 @@ def _figures(report):
         if best["mac_per_dsp_cycle"] else None,
         Figure("of multiplier slots on non-zeros", f"{best['utilisation']:.1%}", origin,
                f"{report['nonzero_macs_per_frame'] / report['macs_per_frame']:.0%} of the products are not zero")
-        if best["utilisation"] else None]
+        if best["utilisation"] else None,
+        Figure("MHz by nextpnr", f"{report['fmax_mhz']:.1f}", report["origin"]["fmax_mhz"],
+               f"{report['clock_mhz']:g} MHz asked for") if report["fmax_mhz"] else None]
     if simulated:
         figures.append(Figure("mismatches", f"{simulated['mismatches']:,}", "simulated",
                               f"{simulated['frames']:,} frames, stalls {simulated['stalls']:g}"))
