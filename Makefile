@@ -1,5 +1,6 @@
 # make        a trained network becomes Verilog in build/zcu102, proved bit-exact in Verilator
 # make test   lint and tests
+# make soak   the tests, with many more random examples, others each time: hours
 # make figures   the long measurements of docs/figures.md
 # make clean  removes what the above made, the virtual environment included
 
@@ -15,14 +16,17 @@ export OPENBLAS_NUM_THREADS ?= 1
 # Variables and options given to this make are not meant for the one that Verilator calls.
 unexport MAKEFLAGS
 
-.PHONY: zcu102 test figures clean
+.PHONY: zcu102 test soak figures clean
 zcu102: $(VENV)/installed
 	$(RUN) -m cores.build --board $(BOARD) --out build/$(BOARD)
 	$(RUN) -m sim.run build/$(BOARD) --frames 64 --stalls 0.3
 
 test: $(VENV)/installed-test
 	$(RUN) -m ruff check .
-	$(RUN) -m pytest -n $(JOBS) -W error
+	$(RUN) -m pytest -n $(JOBS) --dist loadfile -W error
+
+soak: $(VENV)/installed-test
+	SKIPSTONE_EXAMPLES=10 $(RUN) -m pytest -n $(JOBS) --dist loadfile -W error
 
 figures: $(VENV)/installed
 	$(RUN) -m sim.stage

@@ -1,4 +1,6 @@
 """What the tests of the components share: parameter spaces, random maps, a bench with a reset."""
+import math
+import os
 import random
 
 import numpy as np
@@ -28,9 +30,13 @@ seeds = st.integers(0, (1 << 32) - 1)
 shares = st.lists(st.sampled_from([1.0, 1.0, 0.6, 0.25]), min_size=1, max_size=3)
 
 
+# Of the examples that a property test asks for: `make soak` draws many, and others in every run.
+EXAMPLES = float(os.environ.get("SKIPSTONE_EXAMPLES", 0.6))
+
+
 def check(examples):
     """Settings of a property test."""
-    return settings(deadline=None, derandomize=True, max_examples=examples)
+    return settings(deadline=None, derandomize=EXAMPLES <= 1, max_examples=math.ceil(examples * EXAMPLES))
 
 
 @st.composite

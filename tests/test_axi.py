@@ -10,7 +10,7 @@ from amaranth.hdl import ResetInserter, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hdl.axi import AxiStreamSignature, lane_bits
@@ -19,6 +19,7 @@ from hdl.axi_out import AxiOutput
 from hdl.stream import connect_pixels, connect_streams
 from sim.harness import Sink, Source, offers_without_ready, run
 from sim.pixels import from_beats, to_beats
+from strategies import check
 
 # ---- AXI4-Stream for the harness ------------------------------------------------------------
 
@@ -128,7 +129,7 @@ def loop(fmt, beats, count, *, beat_out=1, p=(1.0, 1.0), seed=0, keep_zeros=Fals
     return *unpack(out.got, fmt["sample"], beat_out, shape_of(fmt)), result
 
 
-@settings(deadline=None, derandomize=True, max_examples=50)
+@check(50)
 @given(fmt=formats(), beat_out=st.sampled_from([1, 2, 4, 8]), seed=st.integers(0, 99),
        density=st.sampled_from([0.0, 0.1, 0.5, 1.0]), frames=st.integers(1, 3),
        p=st.tuples(*[st.sampled_from([0.3, 0.8, 1.0])] * 2), keep_zeros=st.booleans())
@@ -173,7 +174,7 @@ def spoil(frame, fmt, rng, change):
     return pack(sent, fmt["sample"], per), expected.reshape(frame.shape)
 
 
-@settings(deadline=None, derandomize=True, max_examples=50)
+@check(50)
 @given(fmt=formats(biggest=3, most=6), data=st.data(), seed=st.integers(0, 99),
        p=st.tuples(*[st.sampled_from([0.5, 1.0])] * 2))
 def test_short_and_long_frames(fmt, data, seed, p):

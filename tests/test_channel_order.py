@@ -1,7 +1,7 @@
 """Channels in another order: the same outputs, and lanes that have as much to do."""
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import networks
@@ -11,6 +11,7 @@ from cores.graph import Concat, Conv, Graph, Requantization, Slice, Table, Tenso
 from cores.stages import Folding
 from cores.validate import validate
 from sim import reference
+from strategies import check
 
 LAYERS = (
     {"op": "conv", "filters": 7, "padding": (1, 1, 1, 1)}, {"op": "depthwise", "padding": (1, 1, 1, 1)},
@@ -20,7 +21,7 @@ LAYERS = (
 
 
 @given(st.integers(0, 1000))
-@settings(deadline=None, derandomize=True, max_examples=25)
+@check(25)
 def test_any_order_has_the_same_outputs(seed):
     network, x = networks.chain(*LAYERS, shape=(6, 6, 3), seed=seed)
     rng, orders = np.random.default_rng(seed), {}

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cores.constant_channels import without_constant_channels
@@ -12,6 +12,7 @@ from cores.ranges import channel_ranges
 from cores.thresholds.places import with_thresholds
 from cores.validate import validate
 from sim import reference
+from strategies import check
 from tests.networks import chain
 
 LAYERS = (
@@ -55,7 +56,7 @@ def assert_same(network, x):
 
 
 @given(st.data())
-@settings(deadline=None, derandomize=True, max_examples=60)
+@check(60)
 def test_outputs_stay(data):
     network, x = chain(*LAYERS, shape=(8, 8, 3), seed=data.draw(st.integers(0, 99)))
     filters = {}

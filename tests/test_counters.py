@@ -4,11 +4,12 @@ import random
 
 import pytest
 from amaranth.sim import Simulator
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hdl.counters import CounterBank
 from hdl.memory import MemorySize
+from strategies import check
 
 
 def simulate(bank, testbench):
@@ -36,7 +37,7 @@ async def snapshot(ctx, bank, advance):
     return [low | high << 32 for low, high in zip(words[::2], words[1::2])]
 
 
-@settings(max_examples=12)
+@check(12)
 @given(most=st.lists(st.integers(1, 20), min_size=1, max_size=12), seed=st.integers(0, 1 << 20),
        share=st.sampled_from([0.2, 1.0]))
 def test_totals_are_all_of_one_cycle(most, seed, share):

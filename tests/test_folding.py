@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import networks
@@ -19,6 +19,7 @@ from cores.folding.space import Space
 from cores.graph import Conv
 from cores.resources.predict import stage_resources
 from cores.stages import Engine, Folding, component, dsps, has_engine
+from strategies import check
 
 ENGINE = Engine(family="dsp48e2")
 LAYER = {"op": "conv", "filters": 16, "padding": (1, 1, 1, 1)}
@@ -96,7 +97,7 @@ def test_no_folding_beats_all_options(profiled):
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), *[st.integers(0, 4)] * 3), min_size=1, max_size=40))
-@settings(deadline=None, derandomize=True)
+@check(100)
 def test_pareto_set(rows):
     rows = np.array(rows)
     kept = unbeaten(rows[:, 1:], rows[:, :1]).tolist()
@@ -169,7 +170,7 @@ def exhaustive(options, widths, limits):
 
 
 @given(problems())
-@settings(deadline=None, derandomize=True, max_examples=150)
+@check(150)
 def test_solver_finds_what_trying_all_finds(problem):
     options, widths, limits = problem
     if not options:

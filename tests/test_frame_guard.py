@@ -4,10 +4,11 @@ import random
 
 import pytest
 from amaranth.sim import Simulator
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hdl.frame_guard import InputGuard, OutputGuard
+from strategies import check
 
 BITS = 16
 
@@ -91,7 +92,7 @@ def run(dut, frames, seed, *, share, resets):
     return got, restarts[0], cuts[0]
 
 
-@settings(max_examples=12)
+@check(12)
 @given(seed=st.integers(0, 1 << 20), share=st.sampled_from([0.3, 0.7, 1.0]), resets=st.booleans())
 def test_input(seed, share, resets):
     """Whole frames only come out, in their order; as many are missing as were cut."""
@@ -102,7 +103,7 @@ def test_input(seed, share, resets):
     assert got == sorted(got) and len(got) == len(frames) - cuts and cuts <= restarts
 
 
-@settings(max_examples=12)
+@check(12)
 @given(seed=st.integers(0, 1 << 20), share=st.sampled_from([0.3, 0.7, 1.0]), resets=st.booleans())
 def test_output(seed, share, resets):
     """Each frame comes out whole, or its first beats and a marked end. (Here the source goes on in the

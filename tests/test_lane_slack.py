@@ -1,9 +1,10 @@
 """Lanes that may run only some windows apart, against a count cycle by cycle."""
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cores.folding.lane_slack import slowdown
+from strategies import check
 
 
 def by_cycles(loads, windows):
@@ -24,7 +25,7 @@ def by_cycles(loads, windows):
 
 
 @given(st.integers(1, 4), st.integers(1, 20), st.integers(1, 6), st.integers(0, 1000))
-@settings(deadline=None, derandomize=True, max_examples=100)
+@check(100)
 def test_counts_cycles(lanes, count, windows, seed):
     loads = np.random.default_rng(seed).integers(1, 9, (lanes, count))
     assert round(slowdown(loads, windows) * loads.sum(1).max(), 6) == by_cycles(loads, windows)

@@ -17,7 +17,7 @@ from amaranth.back import rtlil
 from amaranth.hdl import Module, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyosys import libyosys
 
@@ -25,6 +25,7 @@ from cores import synthesis
 from cores.emit import verilog
 from hdl.dsp48e2 import packs
 from hdl.mac import MacArray, dsp_count
+from strategies import check
 
 MODELS = [Path(__file__).parent.parent / "sim" / name for name in ("dsp48e2.v", "mult18x18d.v")]
 
@@ -141,7 +142,7 @@ def mismatches(stimulus, rows=None):
 
 # ---- Amaranth's simulator, behavioural family
 
-@settings(deadline=None, derandomize=True, max_examples=20)
+@check(20)
 @given(st.data())
 def test_behavioural(data):
     ways = data.draw(st.integers(1, 3))

@@ -1,6 +1,6 @@
 """Random networks the whole way: onnxruntime, the integer reference and the hardware agree."""
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cores.constant_channels import without_constant_channels
@@ -16,6 +16,7 @@ from cores.thresholds.places import places, with_thresholds
 from cores.validate import validate
 from random_models import OPERATIONS, random_model
 from sim import reference
+from strategies import check
 from test_top import expected, simulate
 
 
@@ -35,7 +36,7 @@ drawn = given(st.lists(st.sampled_from(sorted(OPERATIONS)), min_size=2, max_size
 
 
 @drawn
-@settings(deadline=None, derandomize=True, max_examples=60)
+@check(60)
 def test_reference(operations, seed):
     quantized, network, images, preprocessing = opened(operations, seed)
     coarse = {node.output for node in network.nodes if node.op == "avg"
@@ -56,7 +57,7 @@ def test_reference(operations, seed):
 
 
 @drawn
-@settings(deadline=None, derandomize=True, max_examples=12)
+@check(12)
 def test_hardware(operations, seed):
     _, network, images, _ = opened(operations, seed)
     if seed % 2:

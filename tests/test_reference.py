@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cores.graph import Add, Conv, Graph, Pool, Requantization, Tensor, output_size
@@ -13,10 +13,7 @@ from cores.scaling import add_scales, requantization, requantized_conv
 from cores.validate import validate
 from hdl.bounds import sum_bounds
 from sim import reference
-
-
-def check(examples):
-    return settings(deadline=None, derandomize=True, max_examples=examples)
+from strategies import check
 
 
 def rescale(multiplier, shift, low=-128, high=127):

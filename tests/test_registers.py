@@ -4,11 +4,12 @@ import random
 
 import pytest
 from amaranth.sim import Simulator
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hdl.axi_lite import AxiLiteSignature
 from hdl.registers import Field, Register, RegisterBank
+from strategies import check
 
 REGISTERS = (
     Register("ID", 0x00, "", (Field("magic", 0, 32, "constant", "", 0x1234ABCD),)),
@@ -85,7 +86,7 @@ def memory_of(bank):
     return answer
 
 
-@settings(max_examples=15)
+@check(15)
 @given(st.data())
 def test_model(drawn):
     """Reads and writes anywhere, with any strobes, beside events."""

@@ -49,7 +49,7 @@ def sizes():
     """Sizes of memories around all the places where another block is cheaper."""
     rng = np.random.default_rng(0)
     for kind, least, most in (("ram", 1, 14), ("rom", 1, 12), ("distributed", 1, 8), ("block rom", 4, 12)):
-        for _ in range(25):
+        for _ in range(15):
             depth = int(2 ** rng.uniform(least, most)) + int(rng.integers(2))
             width = int(2 ** rng.uniform(1, min(7, 16 - np.log2(depth))))
             yield MemorySize(depth, width, kind)

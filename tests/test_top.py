@@ -130,7 +130,7 @@ JOINS = {
 @pytest.mark.parametrize("name", JOINS)
 def test_branches(name, data):
     """No data makes branches that meet again block each other."""
-    graph, frames = networks.chain(*JOINS[name], shape=(6, 5, 3), frames=4)
+    graph, frames = networks.chain(*JOINS[name], shape=(5, 4, 3), frames=3)
     if data != "random":
         frames[:] = {"all zero": 0, "all dense": 255}.get(data, 0)
         if data == "alternating":
@@ -181,7 +181,7 @@ def test_engines_agree_and_zeros_cost_the_dense_one():
 
 def test_profile_models_the_cycles_of_the_slowest_stage():
     """Steady state of the whole pipeline within 2 % of the model that folding is chosen by."""
-    graph, frames = networks.chain(CONV, {**CONV, "filters": 8}, shape=(8, 8, 4), frames=6)
+    graph, frames = networks.chain(CONV, {**CONV, "filters": 8}, shape=(6, 6, 4), frames=6)
     foldings = {"conv0": Folding(pes=4), "conv1": Folding(pes=2)}
     short = simulate(graph, frames[:2], foldings)[1]
     cycles = (simulate(graph, frames, foldings)[1] - short) / 4
