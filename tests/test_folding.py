@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """The choice of foldings: its options, its solver against exhaustive search, budgets and limits."""
 import itertools
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ from hypothesis import strategies as st
 import networks
 from cores.branches import tied
 from cores.errors import UserError
+from cores.folding import solver
 from cores.folding.allocate import allocate, cycles_per_frame
 from cores.folding.options import Options
 from cores.folding.pareto import unbeaten
 from cores.folding.profile import Profile
-from cores.folding.solver import Option, cheapest
+from cores.folding.solver import Option, Undecided, cheapest
 from cores.folding.space import Space
 from cores.graph import Conv
 from cores.resources.predict import stage_resources
@@ -183,6 +185,28 @@ def test_solver_finds_what_trying_all_finds(problem):
         assert len(chosen) == len({option.stage for option in options})
         for option in chosen:
             assert all(ways[name] == count for name, count in (option.reads, option.makes))
+
+
+@pytest.mark.parametrize("any_price", [False, True])
+@given(problem=problems())
+@check(100)
+def test_gap_is_kept_among_many_options(any_price, problem):
+    """Where not all options are searched, the gap says by how much the price may be too high."""
+    options, widths, limits = problem
+    if not options:
+        return
+    wanted = exhaustive(*problem)
+    try:
+        with mock.patch.object(solver, "EXACT", 0):
+            found = cheapest(options, widths, limits, any_price=any_price)
+    except Undecided:
+        return
+    assert (found is None) == (wanted is None)
+    if found is not None:
+        chosen, _, gap = found
+        price = sum(option.price for option in chosen)
+        assert price * (1 - gap) <= wanted * (1 + 1e-9) and price >= wanted
+        assert any_price or gap <= solver.CLOSE
 
 
 # ---- Designs ----------------------------------------------------------------------------------
