@@ -18,7 +18,7 @@ from .walk import Walk
 from .weigh import Weigh
 from .window import Window, window_memories
 
-__all__ = ["Depthwise", "depthwise_dsps", "depthwise_memories", "depthwise_widths"]
+__all__ = ["Depthwise", "depthwise_dsps", "depthwise_memories", "depthwise_widths", "windows_apart"]
 
 
 def depthwise_dsps(*, width, ways, row_lanes, family, requantize_cycles=1):
@@ -46,12 +46,12 @@ def depthwise_memories(shape, *, walk, channels, weight_width, sum_width, width,
                   for row in range(row_lanes)]
         parts += [times(row_lanes, banks_memories(sum_width, share)),
                   accumulator_memories(lanes=row_lanes, sum_width=sum_width, width=width, filters=share, ways=1,
-                                       windows=_apart(windows, row_lanes)),
+                                       windows=windows_apart(windows, row_lanes)),
                   requantize_memories(shift[way::ways], out_shape, ways=1)]
     return total(parts)
 
 
-def _apart(windows, row_lanes):
+def windows_apart(windows, row_lanes):
     """Output pixels by which row lanes run apart: there may be one lane only."""
     return windows if row_lanes > 1 else 1
 
@@ -138,23 +138,24 @@ class Depthwise(wiring.Component):
             windows=windows, slots=slots, keep_zeros=keep_zeros, with_channel=True)
 
         per_lane = [weights[:, r::row_lanes] for r in range(row_lanes)]
-        sum_width, self.width = depthwise_widths(weights, bias, low, high, row_lanes)
+        self.sum_width, self.width = depthwise_widths(weights, bias, low, high, row_lanes)
+        self.weight_width, self.shift = weight_width, np.asarray(shift)
 
         share = self.window.channels_of_lane(0)
         self.weighs = [[Weigh(shape, weights=w[way::ways], weight_width=weight_width,
                               depth=self.window.depth, channels=share)
                         for w in per_lane] for way in range(ways)]
         self.reduces = [[Reduce(unit.out_shape, walk=walk, channels=len(unit.weights), op="sum",
-                                depth=share, out_shape=signed(sum_width))
+                                depth=share, out_shape=signed(self.sum_width))
                          for unit in units] for units in self.weighs]
         self.accumulators, self.requantizes = [], []
         for way in range(ways):
             self.accumulators.append(Accumulator(
-                lanes=row_lanes, sum_width=sum_width, bias=bias[way::ways], width=self.width,
-                windows=_apart(windows, row_lanes)))
+                lanes=row_lanes, sum_width=self.sum_width, bias=bias[way::ways], width=self.width,
+                windows=windows_apart(windows, row_lanes)))
             self.requantizes.append(Requantize(
                 width=self.width, multiplier=np.asarray(multiplier)[way::ways],
-                shift=np.asarray(shift)[way::ways], low=out_low, high=out_high, threshold=threshold,
+                shift=self.shift[way::ways], low=out_low, high=out_high, threshold=threshold,
                 shape=out_shape, keep_zeros=keep_zeros, cycles=requantize_cycles))
         super().__init__({
             "i": In(signature), "o": Out(PixelSignature(out_shape, channels=channels, ways=ways))})
@@ -172,8 +173,10 @@ class Depthwise(wiring.Component):
 
     @property
     def memories(self):
-        parts = [*sum(self.weighs, []), *sum(self.reduces, []), *self.accumulators, *self.requantizes]
-        return total(unit.memories for unit in (self.window, *parts))
+        return depthwise_memories(
+            self.shape, walk=self.window.walk, channels=self.i.signature.channels, weight_width=self.weight_width,
+            sum_width=self.sum_width, width=self.width, shift=self.shift, out_shape=self.out_shape, ways=self.ways,
+            row_lanes=self.row_lanes, windows=self.window.windows, slots=self.window.slots)
 
     def elaborate(self, platform):
         m = Module()

@@ -1,7 +1,7 @@
 """Multiply-accumulate in the DSP48E2 of UltraScale and UltraScale+, two products per block."""
 from amaranth import Cat, ClockSignal, Const, Instance, Module, Shape, Signal, signed
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+
+from .macs import Macs
 
 __all__ = ["LANE", "Dsp48e2Macs", "packs"]
 
@@ -29,7 +29,7 @@ def packs(shape, weight_width, sum_width):
             and largest << (weight_width - 1) <= 1 << (LANE - 2))
 
 
-class Dsp48e2Macs(wiring.Component):
+class Dsp48e2Macs(Macs):
     """P multipliers with their accumulators in DSP48E2 blocks.
 
     Where :func:`packs` allows, consecutive PEs of a way form a pair (low, high) in one block. Its
@@ -41,49 +41,24 @@ class Dsp48e2Macs(wiring.Component):
     underflowed exactly when they went from 0 to 3. A way's odd last PE, and every PE whose products
     are too large, has a block of its own.
 
-    The sum of products up to and including the one presented stands in ``totals`` four enabled
-    cycles later. ``totals`` of low PEs depends combinationally on registers; it is exact, and as
-    wide as the sum. ``totals`` of high PEs exceeds the sum by ``low >> 18``. No resets: ``first``
-    begins a sum. It elaborates to Verilog only, as it consists of instances.
+    ``totals`` of low PEs depends combinationally on registers; it is exact, and as wide as the sum.
+    ``totals`` of high PEs exceeds the sum by ``low >> 18``. It elaborates to Verilog only, as it
+    consists of instances.
 
     Parameters
     ----------
-    pes, ways : int
-        Processing elements, and drain ways to pair them by.
-    shape : shape-like
-        Activation, at most 17 bits.
-    weight_width : int
-        Bits of a signed weight, at most 16.
-    sum_width : int
-        Bits of a complete sum, at most 48.
-
-    Members
-    -------
-    en : In(1)
-        Clock enable of everything.
-    value : In(shape)
-    weights : In(pes * weight_width)
-    first : In(1)
-        This product starts a new sum.
-    totals : Out(signed(sum_width)).array(pes)
-        Accumulators.
-
-    Attributes
-    ----------
-    pairs : list of (int, int)
-        PEs that share a block, low and high.
+    ways : int
+        Drain ways to pair the PEs by. The others, members and attributes are those of
+        :class:`~hdl.macs.Macs`.
     """
 
     def __init__(self, *, pes, ways, shape, weight_width, sum_width):
-        self.weight_width, self.sum_width = weight_width, sum_width
         self.pairs = []
         if packs(shape, weight_width, sum_width):
             self.pairs = [(low, low + ways) for low in range(pes - ways) if low // ways % 2 == 0]
         paired = {pe for pair in self.pairs for pe in pair}
         self.singles = [pe for pe in range(pes) if pe not in paired]
-        super().__init__({
-            "en": In(1), "value": In(shape), "weights": In(pes * weight_width), "first": In(1),
-            "totals": Out(signed(sum_width)).array(pes)})
+        super().__init__(pes=pes, shape=shape, weight_width=weight_width, sum_width=sum_width)
 
     def elaborate(self, platform):
         m = Module()
@@ -95,9 +70,6 @@ class Dsp48e2Macs(wiring.Component):
             m.d.sync += [first.eq(self.first), adds.eq(~first), clear.eq(~adds)]
         activation = Signal(signed(18))
         m.d.comb += activation.eq(self.value)
-
-        def weight(pe):
-            return self.weights.word_select(pe, self.weight_width).as_signed()
 
         def block(name, p, **connections):
             m.submodules[name] = Instance(
@@ -112,14 +84,14 @@ class Dsp48e2Macs(wiring.Component):
 
         for pe in self.singles:
             a, p = Signal(signed(30), name=f"a_{pe}"), Signal(ACCUMULATOR, name=f"p_{pe}")
-            m.d.comb += [a.eq(weight(pe)), self.totals[pe].eq(p)]
+            m.d.comb += [a.eq(self.weight(pe)), self.totals[pe].eq(p)]
             block(f"dsp_{pe}", p, i_A=a, i_D=Const(0, 27), i_INMODE=Const(0, 5),
                   p_AREG=2, p_ACASCREG=2)
 
         for low, high in self.pairs:
             a, d = Signal(signed(30), name=f"a_{low}"), Signal(signed(27), name=f"d_{low}")
             p = Signal(ACCUMULATOR, name=f"p_{low}")
-            m.d.comb += [a.eq(weight(high) << LANE), d.eq(weight(low)),
+            m.d.comb += [a.eq(self.weight(high) << LANE), d.eq(self.weight(low)),
                          self.totals[high].eq(p[LANE:])]
             # INMODE: pre-adder D + A
             block(f"dsp_{low}", p, i_A=a, i_D=d, i_INMODE=Const(0b00100, 5), p_AMULTSEL="AD",

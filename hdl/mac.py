@@ -5,6 +5,7 @@ from amaranth.lib.wiring import In, Out
 
 from .check import between, positive
 from .dsp48e2 import LANE, Dsp48e2Macs, packs
+from .macs import Macs, delayed
 from .mult18x18d import Mult18x18dMacs
 
 __all__ = ["FAMILIES", "MacArray", "dsp_count"]
@@ -42,7 +43,7 @@ def _tree(items, index):
     return _tree(halved + items[2 * len(halved):], index[1:])
 
 
-class BehaviouralMacs(wiring.Component):
+class BehaviouralMacs(Macs):
     """P multipliers with their accumulators in plain Amaranth, for any family.
 
     The form matters to Yosys: ``acc <= Mux(first, 0, acc) + m`` and registers that share one clock
@@ -50,26 +51,17 @@ class BehaviouralMacs(wiring.Component):
     adding in the other leaves the adder and the accumulator in LUTs and flip-flops. The operand
     registers of the activation are shared, and still packed into every block.
 
-    Parameters and members as of :class:`~hdl.dsp48e2.Dsp48e2Macs`, whose twin it is.
+    Parameters and members as of :class:`~hdl.macs.Macs`.
     """
-
-    pairs = ()      # every total stands for itself
-
-    def __init__(self, *, pes, shape, weight_width, sum_width):
-        self.weight_width, self.sum_width = weight_width, sum_width
-        super().__init__({
-            "en": In(1), "value": In(shape), "weights": In(pes * weight_width), "first": In(1),
-            "totals": Out(signed(sum_width)).array(pes)})
 
     def elaborate(self, platform):
         m, totals = Module(), []
         with m.If(self.en):
-            first = _delayed(m, "first", self.first, 3)
-            value = _delayed(m, "value", self.value, 2)
+            first = delayed(m, "first", self.first, 3)
+            value = delayed(m, "value", self.value, 2)
             for n in range(len(self.totals)):
-                weight = self.weights.word_select(n, self.weight_width).as_signed()
-                weight = _delayed(m, f"weight_{n}", weight, 2)
-                product = _delayed(m, f"product_{n}", value * weight, 1)
+                weight = delayed(m, f"weight_{n}", self.weight(n), 2)
+                product = delayed(m, f"product_{n}", value * weight, 1)
                 total = Signal(signed(self.sum_width), name=f"total_{n}", reset_less=True)
                 m.d.sync += total.eq(Mux(first, 0, total) + product)
                 totals.append(total)
@@ -202,12 +194,3 @@ class MacArray(wiring.Component):
                 total = drained - Mux(high, excess, 0)
             m.d.comb += self.sums[way].eq(total)
         return m
-
-
-def _delayed(m, name, value, cycles):
-    """``value`` behind ``cycles`` registers, in the enabling block that is open in ``m``."""
-    for n in range(cycles):
-        register = Signal(value.shape(), name=f"{name}_{n + 1}", reset_less=True)
-        m.d.sync += register.eq(value)
-        value = register
-    return value

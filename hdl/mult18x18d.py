@@ -1,7 +1,7 @@
 """Multiply-accumulate with the MULT18X18D of Lattice ECP5, one product per block."""
 from amaranth import ClockSignal, Const, Instance, Module, Mux, Signal, signed
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+
+from .macs import Macs, delayed
 
 __all__ = ["Mult18x18dMacs"]
 
@@ -27,7 +27,7 @@ def block(m, name, a, b, *, en):
     return product
 
 
-class Mult18x18dMacs(wiring.Component):
+class Mult18x18dMacs(Macs):
     """P multipliers in MULT18X18D blocks, with accumulators in carry chains.
 
     The three registers of a block are the first three of the pipeline. Accumulators are outside: the
@@ -35,28 +35,16 @@ class Mult18x18dMacs(wiring.Component):
     product per block: a block's two 9-bit multipliers (MULT9X9D) are not known to nextpnr either,
     and two 8-bit products need 34 bits side by side behind an 18-bit operand that leaves them 10 apart.
 
-    Parameters and members as of :class:`~hdl.dsp48e2.Dsp48e2Macs`; timing is the same. It elaborates
-    to Verilog only, as it consists of instances.
+    Parameters and members as of :class:`~hdl.macs.Macs`. It elaborates to Verilog only, as it consists
+    of instances.
     """
 
-    pairs = ()      # every total stands for itself
-
-    def __init__(self, *, pes, shape, weight_width, sum_width):
-        self.weight_width, self.sum_width = weight_width, sum_width
-        super().__init__({
-            "en": In(1), "value": In(shape), "weights": In(pes * weight_width), "first": In(1),
-            "totals": Out(signed(sum_width)).array(pes)})
-
     def elaborate(self, platform):
-        m, first = Module(), self.first
+        m = Module()
         with m.If(self.en):
-            for n in range(3):
-                after = Signal(name=f"first_{n}", reset_less=True)
-                m.d.sync += after.eq(first)
-                first = after
+            first = delayed(m, "first", self.first, 3)
         for n, port in enumerate(self.totals):
-            weight = self.weights.word_select(n, self.weight_width).as_signed()
-            product = block(m, f"mult_{n}", self.value, weight, en=self.en)
+            product = block(m, f"mult_{n}", self.value, self.weight(n), en=self.en)
             total = Signal(signed(self.sum_width), name=f"total_{n}", reset_less=True)
             with m.If(self.en):
                 m.d.sync += total.eq(Mux(first, 0, total) + product)

@@ -63,8 +63,12 @@ def explore(network, images, engine, budget, target):
     result = _explored(network, profile, design, engine, space, target)
     rest = _besides_stages(result.predicted)
     # Twice, since what is beside the stages is known of a design only.
+    before = None
     for shares in () if _within(result, ROUTABLE, target) else (ROUTABLE, ROUTABLE, WHOLE, WHOLE):
         limits = {name: share * target.resources[name] - rest[name] for name, share in shares.items()}
+        if limits == before:
+            continue
+        before = limits
         bounded = allocate(network, profile, engine, **budget, **limits, space=space)
         smaller = _explored(network, profile, bounded, engine, space, target)
         if _within(smaller, shares, target):

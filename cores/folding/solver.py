@@ -134,9 +134,10 @@ class _Program:
             if not is_all:
                 least = min(least, bound.fun + width)
             gap = 1 - least / found.fun if found.fun else 0.0
-            if any_price or is_all or gap <= close:
+            enough = found.fun - bound.fun          # no choice that is cheaper has an option beyond
+            if any_price or is_all or gap <= close or width >= enough:
                 return taken, 0.0 if gap < SAME else float(gap)
-            width = found.fun - bound.fun
+            width = enough
 
     def _search(self, kept, nodes, gap):
         constraints = [LinearConstraint(self.equal[:, kept], self.right, self.right)]

@@ -22,7 +22,7 @@ from cores.stages import (
 )
 from hdl.accumulator import accumulator_memories
 from hdl.bounds import signed_bits
-from hdl.depthwise import depthwise_memories, depthwise_widths
+from hdl.depthwise import depthwise_memories, depthwise_widths, windows_apart
 from hdl.dot import dot_memories
 from hdl.memory import times, total
 from hdl.requantize import requantize_memories, turn_bits
@@ -215,7 +215,7 @@ def _depthwise(node, source, target, folding, engine):
                       family=engine.family),
         amounts.reduce(shape, walk=walk, channels=share, count=ways * rows, op="sum", out_width=sum_width),
         amounts.times(ways, amounts.accumulator(lanes=rows, sum_width=sum_width, width=width, filters=share, ways=1,
-                                                windows=folding.windows if rows > 1 else 1)),
+                                                windows=windows_apart(folding.windows, rows))),
         amounts.times(ways, _requantize(shift, target, width, 1, folding, engine)), {"depthwise": ways})
 
 
