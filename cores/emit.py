@@ -2,17 +2,18 @@
 import contextlib
 import gc
 import hashlib
+import re
 import tempfile
 from pathlib import Path
 
-from amaranth import ClockSignal, Instance, Module, Shape, Value
+from amaranth import ClockSignal, Elaboratable, Instance, Module, ResetSignal, Shape, Value
 from amaranth.back import rtlil
 from amaranth.hdl._ir import PortDirection
 from amaranth.lib.wiring import In
 
 from . import yosys
 
-__all__ = ["FilePlatform", "verilog", "ROM_MODULE"]
+__all__ = ["FilePlatform", "component_ports", "verilog", "ROM_MODULE"]
 
 _ROM = """\
 // Read-only memory with one cycle of latency, its contents from a file of hexadecimal words.
@@ -78,10 +79,13 @@ class FilePlatform:
     files : dict of str to str
         Text of each file by its name, for ``$readmemh``. Names are made of the contents: a stage on
         its own reads the files of the whole design.
+    pending : list of (str, function, dict)
+        Modules that were used and not yet converted: name, function that elaborates, ports. See :mod:`hdl.repeated`.
     """
 
     def __init__(self):
-        self.files = {}
+        self.files, self.pending = {}, []
+        self._modules = {}
 
     def rom_file(self, words, width):
         """Keep ``words`` of ``width`` bits; return the name of their file."""
@@ -89,6 +93,16 @@ class FilePlatform:
         name = f"rom_{hashlib.sha256(text.encode()).hexdigest()[:12]}.hex"
         self.files[name] = text
         return name
+
+    def repeat(self, component, kind, elaborate):
+        """An instance of the module of a kind, see :func:`~hdl.repeated.repeated`."""
+        # A port without bits is none in Verilog.
+        ports = {name: port for name, port in component_ports(component).items() if len(port[0])}
+        if kind not in self._modules:
+            self._modules[kind] = name = f"skipstone_{_words(kind[0].__name__)}_{len(self._modules)}"
+            self.pending.append((name, elaborate, ports))
+        directed = {f"{'i' if flow is In else 'o'}_{name}": value for name, (value, flow) in ports.items()}
+        return Instance(self._modules[kind], i_clk=ClockSignal(), i_rst=ResetSignal(), **directed)
 
     def get_memory(self, memory):
         """Implement a memory of Amaranth's library, which calls this."""
@@ -107,6 +121,25 @@ class FilePlatform:
         return m
 
 
+class _Contents(Elaboratable):
+    def __init__(self, elaborate):
+        self._elaborate = elaborate
+
+    def elaborate(self, platform):
+        return self._elaborate()
+
+
+def _words(name):
+    """``a_name`` of ``AName``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+def component_ports(component):
+    """Ports of a component by their Verilog names: (value, flow)."""
+    return {"_".join(map(str, path)): (Value.cast(value), member.flow)
+            for path, member, value in component.signature.flatten(component)}
+
+
 def verilog(component, *, name, platform=None, ports=None):
     """Convert to Verilog; the same text for the same component in any process.
 
@@ -117,7 +150,8 @@ def verilog(component, *, name, platform=None, ports=None):
     name : str
         Of the top module.
     platform : object or None
-        Given to every ``elaborate``, see :class:`FilePlatform`.
+        Given to every ``elaborate``, see :class:`FilePlatform`. The text has the modules that it left
+        pending.
     ports : dict of str to (value, Flow), or None
         Verilog names of the ports; those of the component's signature if None.
 
@@ -125,20 +159,30 @@ def verilog(component, *, name, platform=None, ports=None):
     -------
     str
     """
-    if ports is not None:
-        ports = {path: (Value.cast(value), PortDirection.Input if flow is In else PortDirection.Output)
-                 for path, (value, flow) in ports.items()}
-    with _without_collector():
-        text = rtlil.convert(component, name=name, platform=platform, ports=ports, emit_src=False)
+    texts = [_rtlil(component, name, platform, ports)]
+    pending = getattr(platform, "pending", [])
+    while pending:
+        module, elaborate, ports = pending.pop(0)
+        texts.append(_rtlil(_Contents(elaborate), module, platform, ports))
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "top.il").write_text(text)
+        files = [f"part_{n}.il" for n in range(len(texts))]
+        for file, text in zip(files, texts):
+            Path(folder, file).write_text(text)
         attributes = " ".join(f"-remove {a}" for a in (
             "generator", "top", "src", "amaranth.hierarchy", "amaranth.decoding"))
-        yosys.run("read_rtlil top.il", "proc -nomux -norom", "memory_collect",
+        yosys.run(*(f"read_rtlil {file}" for file in files), "proc -nomux -norom", "memory_collect",
                   f"attrmap {attributes}", f"attrmap -modattr {attributes}",
                   "write_verilog -norename top.v", cwd=folder)
         return "".join(line for line in Path(folder, "top.v").read_text().splitlines(keepends=True)
                        if not line.startswith("/* Generated by"))
+
+
+def _rtlil(component, name, platform, ports):
+    if ports is not None:
+        ports = {path: (Value.cast(value), PortDirection.Input if flow is In else PortDirection.Output)
+                 for path, (value, flow) in ports.items()}
+    with _without_collector():
+        return rtlil.convert(component, name=name, platform=platform, ports=ports, emit_src=False)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .memory import ram
 from .pitch import Pitch, raster, select
+from .repeated import repeated
 from .stepper import wrapped
 from .stream import Queue, connect_streams, queue_memories
 
@@ -51,6 +52,7 @@ def _list_layout(ring, weights, channels):
                               "ends": range(max(2, channels)), "nothing": 1, "last": 1, "final": 1})
 
 
+@repeated
 class WindowLane(wiring.Component):
     """Store lists of non-zeros in a ring, and replay those under each pass of a window.
 

@@ -7,6 +7,7 @@ from .check import between, positive
 from .dsp48e2 import LANE, Dsp48e2Macs, packs
 from .macs import Macs, delayed
 from .mult18x18d import Mult18x18dMacs
+from .repeated import repeated
 
 __all__ = ["FAMILIES", "MacArray", "dsp_count"]
 
@@ -69,6 +70,7 @@ class BehaviouralMacs(Macs):
         return m
 
 
+@repeated
 class MacArray(wiring.Component):
     """P processing elements (PE): a multiplier, an accumulator and a hold register each.
 

@@ -7,6 +7,7 @@ from amaranth.utils import bits_for
 
 from .check import positive
 from .memory import ram, times, total
+from .repeated import repeated
 
 __all__ = ["beat_layout", "channels_of_way", "PixelSignature", "connect_streams", "connect_pixels",
            "broadcast", "Queue", "queue_memories", "Fork"]
@@ -141,6 +142,7 @@ def queue_memories(shape, depth):
     return ram(shape, 1 << max(1, bits_for(depth - 1)))
 
 
+@repeated
 class Queue(wiring.Component):
     """First-in first-out buffer with a registered output.
 

@@ -21,6 +21,8 @@ from test_random_models import opened
 class Recorder(FilePlatform):
     """Notes every memory that is implemented on it."""
 
+    repeat = None           # every component is elaborated
+
     def __init__(self):
         super().__init__()
         self.memories = Counter()

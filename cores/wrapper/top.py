@@ -3,6 +3,7 @@ from amaranth import ClockDomain, ClockSignal, Instance, Module, ResetSignal, Si
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from cores.emit import component_ports
 from cores.events import stage_events, watch_port
 from cores.top import output_ports
 from cores.wrapper.register_map import OWN_EVENTS, port_events
@@ -47,7 +48,7 @@ class PlainTop(_Around):
 
     def ports(self):
         """Ports by their Verilog names."""
-        return _ports(self)
+        return component_ports(self)
 
     def elaborate(self, platform):
         m = Module()
@@ -150,14 +151,10 @@ def with_axi_reset(component):
     domain.clk = Signal(name="aclk")
     m.submodules.design = component
     m.d.comb += domain.rst.eq(~aresetn)
-    return m, {"aclk": (domain.clk, In), "aresetn": (aresetn, In), **_ports(component)}
+    return m, {"aclk": (domain.clk, In), "aresetn": (aresetn, In), **component_ports(component)}
 
 
 def _stream(port, stream):
     """Connections of a design's stream to that of a guard."""
     return {f"{port}_{name}": getattr(stream, name) for name in stream.signature.members}
 
-
-def _ports(component):
-    return {"_".join(map(str, path)): (value, member.flow)
-            for path, member, value in component.signature.flatten(component)}
