@@ -43,6 +43,7 @@ from sim.cycles.model import model_network
 
 MODELLED = 8            # pictures that the cycle model is given
 GOLDEN = 100            # pictures kept as golden vectors
+COMPARED = 0.01         # share of constant channels from which a design that keeps them is explored as well
 EXAMPLE = "python -m cores.build --board zcu102 --dsp 128"
 
 
@@ -164,13 +165,18 @@ def build(args):
             add_vivado(folder, target, registers, memories, clock_mhz=clock)
         folder.add("skipstone.core", core_file(target, registers, memories, network.name))
 
+        constant = None
+        if removed:
+            constant = {"removed": sum(removed.values()), "of": sum(t.channels for t in whole.tensors.values()),
+                        "macs_per_frame_built": sum(reference.macs(network).values())}
+            if constant["removed"] >= COMPARED * constant["of"]:
+                status.update("choosing a folding with the constant channels kept, to compare")
+                constant["cycles_per_frame_if_kept"] = round(if_kept(explore(whole, images, engine, budget, target), engine))
+
     figures = report(network, design, engine, profile, modelled=modelled, board=args.board, clock_mhz=clock, whole=whole,
                      predicted=predicted, fits=fits(predicted[0], target))
-    if removed:
-        figures["constant_channels"] = {
-            "removed": sum(removed.values()), "of": sum(t.channels for t in whole.tensors.values()),
-            "macs_per_frame_built": sum(reference.macs(network).values()),
-            "cycles_per_frame_if_kept": round(if_kept(explore(whole, images, engine, budget, target), engine))}
+    if constant:
+        figures["constant_channels"] = constant
     if implemented:
         figures.update(implemented.figures)
         figures["origin"].update(dict.fromkeys(implemented.figures, "routed"))
@@ -200,10 +206,10 @@ def build(args):
     folder.save()
 
     console.print(table(figures, network, target.resources))
-    if removed:
-        console.print("removed {removed} of {of} channels, constant or unread; kept, a frame would take "
-                      "{cycles_per_frame_if_kept:,} cycles".format(**figures["constant_channels"]),
-                      highlight=False, soft_wrap=True)
+    if constant:
+        console.print("removed {removed} of {of} channels, constant or unread".format(**constant)
+                      + ("; kept, a frame would take {cycles_per_frame_if_kept:,} cycles".format(**constant)
+                         if "cycles_per_frame_if_kept" in constant else ""), highlight=False, soft_wrap=True)
     if quantization:
         for line in filter(None, (summary(quantization), advice(quantization))):
             console.print(line, highlight=False, soft_wrap=True)

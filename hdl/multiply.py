@@ -5,6 +5,7 @@ from amaranth.lib.wiring import In, Out
 
 from .check import between, positive
 from .mac import pick
+from .repeated import repeated
 
 __all__ = ["MULTIPLIER_BITS", "MAX_CYCLES", "Multiply", "SerialMultiply", "multiply",
            "multiply_latency"]
@@ -33,6 +34,7 @@ def _ports(width, ways, tag):
             "products": Out(data.ArrayLayout(signed(width + MULTIPLIER_BITS), ways))}
 
 
+@repeated
 class Multiply(wiring.Component):
     """One product per cycle and way, in a DSP block where the sum fits its wide port.
 
@@ -85,6 +87,7 @@ class Multiply(wiring.Component):
         return m
 
 
+@repeated
 class SerialMultiply(wiring.Component):
     """One product per ``cycles`` cycles and way, in LUTs.
 

@@ -11,6 +11,7 @@ from .check import positive
 from .lane import product_layout
 from .memory import distributed, times
 from .pitch import lookup
+from .repeated import repeated
 from .walk import Walk
 
 __all__ = ["Reduce", "most_taps", "reduced_layout"]
@@ -28,6 +29,7 @@ def reduced_layout(shape, channels):
         "value": Shape.cast(shape), "channel": range(max(2, channels)), "last": 1})
 
 
+@repeated
 class Reduce(wiring.Component):
     """Reduce the products of each window per channel, and stream the results of all channels.
 

@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .pitch import lookup, raster
+from .repeated import repeated
 from .stream import Queue
 from .walk import Walk
 
@@ -35,6 +36,7 @@ def freed_shape(walk, row, rows):
     return range(-int(np.diff(keeps, append=walk.height * walk.width + keeps[0]).max()), 1)
 
 
+@repeated
 class Stepper(wiring.Component):
     """Walk a window over a ring of pixel slots, and account for its slots.
 
