@@ -32,8 +32,18 @@ def report(**figures):
     path.write_text(json.dumps((json.loads(path.read_text()) if path.exists() else {}) | figures))
 
 
-def log(text):
-    print(text, flush=True)
+def say(text):
+    """Tell sim.board what is under way."""
+    Path(TASK["progress"]).write_text(text)
+
+
+DETAILS = []
+
+
+def detail(text):
+    """Tell sim.board what went wrong."""
+    DETAILS.append(text)
+    report(details=DETAILS)
 
 
 async def start(dut):
@@ -55,10 +65,17 @@ def expected(n, output):
     return data.ljust(SIZES[output], b"\0")
 
 
+async def watch(board):
+    while True:
+        say(f"simulating: {min(board.taken)} of {TASK['frames']} pictures")
+        await ClockCycles(board.clock, 5000)
+
+
 @cocotb.test(skip=not TASK["frames"])
 async def pictures_through_the_driver(dut):
-    _, accelerator = await start(dut)
+    board, accelerator = await start(dut)
     order = np.arange(TASK["frames"]) % len(IMAGES)
+    cocotb.start_soon(watch(board))
     await bridge(accelerator.reset)()
     result = await bridge(accelerator.run)(IMAGES[order])
     wrong = [int((values != golden[order]).sum()) for values, golden in zip(result.outputs, OUTPUTS, strict=True)]
@@ -110,6 +127,7 @@ async def resets_at_any_time(dut):
     rng, pool = random.Random(TASK["seed"]), told_apart()
     seen = dict(resets=0, in_input=0, in_output=0, wrong=0)
     for number in range(TASK["resets"]):
+        say(f"simulating: {number} of {TASK['resets']} resets")
         *before, after = rng.sample(pool, 3)
         for n in before[:rng.randrange(1, 3)]:
             board.source.send_nowait(FRAMES[n].tobytes())
@@ -147,9 +165,7 @@ async def resets_at_any_time(dut):
         seen["in_output"] += has(status, "STATUS", "cut_output")
         seen["wrong"] += bool(faults)
         if faults:
-            log(f"reset {number}: {', '.join(faults)}")
-        elif number % 10 == 9:
-            log(f"{number + 1} resets")
+            detail(f"reset {number}: {', '.join(faults)}")
         report(resets=seen)
         await command(board, "STATUS", cut_input=1, cut_output=1, short=1, long=1)
 
@@ -161,6 +177,7 @@ async def bad_frames(dut):
     for sink in board.sinks:
         sink.pause = False
     sample, beat = (2 if SOURCE["bits"] > 8 else 1), registers.BEAT_BYTES
+    say("simulating: frames of the wrong length")
     wrong = 0
     frame = FRAMES[0].tobytes()
     cases = {"short": [sample, 3 * beat, len(frame) - sample], "long": [sample, 3 * beat]}
@@ -182,6 +199,6 @@ async def bad_frames(dut):
             await command(board, "STATUS", short=1, long=1)
             faults += ["clear"] * (has(await word(board, "STATUS"), "STATUS", kind))
             if faults:
-                log(f"{kind} by {amount} bytes: {', '.join(faults)}")
+                detail(f"{kind} by {amount} bytes: {', '.join(faults)}")
             wrong += bool(faults)
     report(bad_frames=dict(cases=sum(map(len, cases.values())), wrong=wrong))

@@ -15,7 +15,7 @@ class SimulatedBoard(Board):
     """skipstone_axi as the simulator's handle ``dut``.
 
     Its methods are for threads that cocotb's ``bridge`` started; ``source``, ``sinks`` and ``bus`` are
-    the models themselves.
+    the models themselves, ``taken`` counts the frames of each output.
     """
 
     def __init__(self, dut, outputs):
@@ -23,7 +23,7 @@ class SimulatedBoard(Board):
         self.bus = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axi"), self.clock, **reset)
         self.source = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis"), self.clock, **reset)
         self.sinks = [AxiStreamSink(AxiStreamBus.from_prefix(dut, port), self.clock, **reset) for port in outputs]
-        self.frames = [None] * len(outputs)
+        self.taken = [0] * len(outputs)
         for sink in self.sinks:
             sink.pause = True
 
@@ -47,6 +47,7 @@ class SimulatedBoard(Board):
 
     def received(self, output):
         self.sinks[output].pause = True
+        self.taken[output] += 1
         return np.frombuffer(bytes(self.sinks[output].recv_nowait().tdata), np.uint8)
 
     def abort(self):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Port", "SimulationError", "Simulation", "compile_design", "environment", "primitives"]
+__all__ = ["Port", "SimulationError", "Simulation", "compile_design", "drop_precompiled", "environment", "primitives"]
 
 _MODELS = {"dsp48e2": "dsp48e2.v", "mult18x18d": "mult18x18d.v"}
 
@@ -149,10 +149,15 @@ def compile_design(sources, *, top, inputs, outputs, folder, trace=False, optimi
     _call(["make", "-C", str(folder), "-f", f"V{top}.mk", "-j", str(jobs or os.cpu_count())], variables)
     if library:
         library.keep(folder)
-    for header in folder.glob("*.gch"):     # precompiled headers: 200 MB that nobody needs again
-        header.unlink()
+    drop_precompiled(folder)
     stamp.write_text(digest.hexdigest())
     return built
+
+
+def drop_precompiled(folder):
+    """Remove precompiled headers: 200 MB that nobody needs again."""
+    for header in folder.glob("*.gch"):
+        header.unlink()
 
 
 def _call(command, variables):

@@ -49,7 +49,21 @@ def test_driver_resets_and_bad_frames(design, tmp_path, capsys):
     assert result["bad_frames"] == {"cases": 5, "wrong": 0}
     counters = result["counters"]
     assert counters["design"]["frames"] == 8 and not counters["design"]["bad_frames"]
+    assert "add up to the cycles in each, and the products are the reference's" in capsys.readouterr().out
     assert set(counters) == {"design", "s_axis", "m_axis_0", "m_axis_1", *FOLDINGS}
     assert counters["s_axis"]["busy"] == 8 * 8 * 6 * 3 // 8
     assert {unit for unit, kinds in counters.items() if "products" in kinds} == {
         "conv0", "depthwise2", "conv3", "fc6"}
+
+
+def test_faults_are_told():
+    unit = {"busy": 5, "starved": 3, "blocked": 2, "products": 7}
+    right = {"mismatches": 0, "counters": {"design": {"cycles": 10}, "conv": unit}, "resets": {"wrong": 0},
+             "bad_frames": {"wrong": 0}}
+    assert board.faults(right, {"conv": 7}) == []
+    assert board.faults(right, {"conv": 8}) == ["conv: 7 non-zero products, not 8"]
+    wrong = {"mismatches": 2, "resets": {"wrong": 1}, "details": ["reset 3: frame"],
+             "counters": {"design": {"cycles": 11}, "conv": {**unit, "products": None}}}
+    assert board.faults(wrong, {"conv": 7}) == [
+        "2 values differ from the golden ones", "conv: busy, starved and blocked do not add up to the cycles",
+        "conv: None non-zero products, not 7", "resets: 1 went wrong", "reset 3: frame"]
