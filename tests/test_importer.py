@@ -321,6 +321,7 @@ def test_dense(options, tmp_path):
 @pytest.mark.parametrize("reshape", [
     lambda m: m.node("Flatten"), lambda m: m.node("Flatten", axis=-3),
     lambda m: m.node("Reshape", np.array([1, -1])), lambda m: m.node("Reshape", np.array([0, 126])),
+    lambda m: m.node("Reshape", np.array([1, 126]), allowzero=1),      # as torch.onnx.export has it
     lambda m: m.node("Flatten").qdq(0.1), lambda m: m.node("Identity").node("Flatten"),
 ])
 def test_flatten_of_a_map(reshape, tmp_path):
@@ -655,8 +656,8 @@ REFUSALS = [
      r"MatMul node .*: input must be \(1, K\), not maps \(3, 42\); put a Flatten before it"),
     (lambda: done(ready().node("Reshape", np.array([1, 6, 21]))),
      r"Reshape node .*: shape \[1, 6, 21\] of \(1, 3, 7, 6\) is not supported; only what keeps .*"),
-    (lambda: done(ready().node("Reshape", np.array([1, -1]), allowzero=1)),
-     "Reshape node .*: allowzero 1 is not supported; .*"),
+    (lambda: done(ready().node("Reshape", np.array([0, -1]), allowzero=1)),
+     r"Reshape node .*: shape \[0, -1\] with allowzero 1 is of an empty tensor; .*"),
     (lambda: done(ready().node("Squeeze", np.array([2, 3]))), r"Squeeze node .*: axes \[2, 3\] .*"),
     (pools_with(ceil_mode=0, kernel_shape=[2]), r"MaxPool node .*: kernel_shape \[2\] is not .*"),
     (pools_with(kernel_shape=[8, 8]), r"MaxPool node .*: kernel \(8, 8\) does not fit the map .*"),

@@ -33,7 +33,8 @@ def flatten(node, state):
 def reshape(node, state):
     """What keeps each of channels, height and width whole; behind the last layer, anything."""
     wanted = node.integers(1)
-    node.expect("allowzero", 0, "use sizes that are not 0")
+    if node.attribute("allowzero", 0) and 0 in wanted:      # else a 0 keeps a size
+        node.refuse(f"shape {wanted} with allowzero 1 is of an empty tensor; check the model")
 
     def sizes(old):
         new = [old[i] if s == 0 and i < len(old) else s for i, s in enumerate(wanted)]
