@@ -303,6 +303,16 @@ def test_truncated(refused):
         assert re.fullmatch("FILE: .*; .*", refused(whole[:cut])), cut
 
 
+def test_weights_elsewhere(refused, tmp_path):
+    model = onnx.load_from_string(quantized().proto().SerializeToString())
+    weights = max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+    onnx.external_data_helper.set_external_data(weights, "absent.data")
+    weights.ClearField("raw_data")
+    weights.data_location = onnx.TensorProto.EXTERNAL
+    assert re.fullmatch(r"FILE: a file that holds its weights cannot be read; put it .* \(.*absent\.data.*\)",
+                        refused(model.SerializeToString()))
+
+
 @pytest.mark.parametrize("data, message", [
     (b"", "FILE: holds no ONNX graph with nodes; export the model again"),
     (b"# a readme\nnothing else\n" * 40, r"FILE: not an ONNX file, or a damaged one; export .*"),

@@ -658,6 +658,8 @@ REFUSALS = [
      r"Reshape node .*: shape \[1, 6, 21\] of \(1, 3, 7, 6\) is not supported; only what keeps .*"),
     (lambda: done(ready().node("Reshape", np.array([0, -1]), allowzero=1)),
      r"Reshape node .*: shape \[0, -1\] with allowzero 1 is of an empty tensor; .*"),
+    (lambda: done(ready().node("Gather", np.array([0, 2, 1]), axis=1)),
+     "Gather node .*: only one that takes everything in order is supported; slice instead"),
     (lambda: done(ready().node("Squeeze", np.array([2, 3]))), r"Squeeze node .*: axes \[2, 3\] .*"),
     (pools_with(ceil_mode=0, kernel_shape=[2]), r"MaxPool node .*: kernel_shape \[2\] is not .*"),
     (pools_with(kernel_shape=[8, 8]), r"MaxPool node .*: kernel \(8, 8\) does not fit the map .*"),

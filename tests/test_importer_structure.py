@@ -435,7 +435,9 @@ def test_transposed_weights(tmp_path):
     lambda: vector("Transpose", perm=[0, 2, 3, 1]).node("Reshape", ints(0, -1)),
     lambda: vector().node("Unsqueeze", ints(2, -1)).node("Transpose", perm=[2, 0, 3, 1]).node(
         "Flatten", axis=2),
-], ids=range(7))
+    lambda: vector("Reshape", ints(-1)).node("Gather", np.arange(6).reshape(1, 6, 1, 1), axis=0).node(
+        "Reshape", ints(1, 6), allowzero=1),        # as torch.onnx.export writes as_strided
+], ids=range(8))
 def test_renamed_vectors(make, tmp_path):
     graph = compare(matrix(make(), 6).qdq(0.5, np.uint8(128)), tmp_path, frames=16)
     assert kinds(graph) == ["Conv", "Pool", "Conv"]

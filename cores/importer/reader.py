@@ -29,6 +29,9 @@ def read(path):
         model = onnx.load(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except onnx.checker.ValidationError as error:
+        raise UserError(f"{path}: a file that holds its weights cannot be read; put it where the model says, as it was exported "
+                        f"({_first_line(error)})") from error
     except Exception as error:      # protobuf's decoding errors have no public base
         raise UserError(f"{path}: not an ONNX file, or a damaged one; export it again "
                         f"({_first_line(error)})") from error

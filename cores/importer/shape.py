@@ -2,6 +2,8 @@
 import math
 from dataclasses import replace
 
+import numpy as np
+
 from cores.importer.host import left_to_host
 from cores.importer.layout import dimensions, regrouped
 from cores.importer.registry import operator
@@ -44,6 +46,20 @@ def reshape(node, state):
         return new
 
     return _reshaped(node, state, sizes, f"shape {wanted}")
+
+
+@operator("Gather")
+def gather(node, state):
+    """One that takes everything in order, as PyTorch writes `as_strided`: a Reshape."""
+    axis, indices = node.attribute("axis", 0), node.constant(1)
+
+    def sizes(old):
+        n = node.dimension(axis, len(old))
+        if not np.array_equal(indices.ravel() % old[n], np.arange(old[n])):
+            node.refuse("only one that takes everything in order is supported; slice instead")
+        return [*old[:n], *indices.shape, *old[n + 1:]]
+
+    return _reshaped(node, state, sizes, f"axis {axis}")
 
 
 def _axes(node):
