@@ -171,7 +171,7 @@ def build(args):
                         "macs_per_frame_built": sum(reference.macs(network).values())}
             if constant["removed"] >= COMPARED * constant["of"]:
                 status.update("choosing a folding with the constant channels kept, to compare")
-                constant["cycles_per_frame_if_kept"] = round(if_kept(explore(whole, images, engine, budget, target), engine))
+                constant["if_kept"] = if_kept(explore(whole, images, engine, budget, target), engine)
 
     figures = report(network, design, engine, profile, modelled=modelled, board=args.board, clock_mhz=clock, whole=whole,
                      predicted=predicted, fits=fits(predicted[0], target))
@@ -208,8 +208,8 @@ def build(args):
     console.print(table(figures, network, target.resources))
     if constant:
         console.print("removed {removed} of {of} channels, constant or unread".format(**constant)
-                      + ("; kept, a frame would take {cycles_per_frame_if_kept:,} cycles".format(**constant)
-                         if "cycles_per_frame_if_kept" in constant else ""), highlight=False, soft_wrap=True)
+                      + ("; kept, a frame would take {cycles_per_frame:,} cycles, {dsp:,} DSPs and {bram36:g} block memories"
+                         .format(**constant["if_kept"]) if "if_kept" in constant else ""), highlight=False, soft_wrap=True)
     if quantization:
         for line in filter(None, (summary(quantization), advice(quantization))):
             console.print(line, highlight=False, soft_wrap=True)
@@ -250,8 +250,9 @@ def model(found, engine):
 
 
 def if_kept(found, engine):
-    """Cycles per frame, as the report has them."""
-    return (found.design if engine.window else model(found, engine)).cycles_per_frame
+    """What an exploration's design takes, as the report has it."""
+    predicted, design = found.predicted[0], found.design if engine.window else model(found, engine)
+    return {"cycles_per_frame": round(design.cycles_per_frame), "dsp": predicted.dsp, "bram36": predicted.bram36}
 
 
 def npz(arrays):

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from cores import build, bundled
 from cores.design import open_design
@@ -194,6 +194,31 @@ def test_network_without_multipliers(tmp_path):
     assert build.main(["--model", str(tmp_path / "pool.onnx"), "--out", str(tmp_path / "out")]) == 0
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["multipliers"] == 0 and report["utilisation"] is None and report["mac_per_dsp_cycle"] is None
+
+
+def half_dead(path):
+    """Two float convolutions with a ReLU between them that silences every other filter."""
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(8, 2, 3, 3)).astype(np.float32), rng.normal(size=(2, 8, 1, 1)).astype(np.float32)
+    first[::2], bias = 0, np.where(np.arange(8) % 2, 0, -1).astype(np.float32)
+    nodes = [helper.make_node("Conv", ["x", "first", "bias"], ["c"]), helper.make_node("Relu", ["c"], ["r"]),
+             helper.make_node("Conv", ["r", "second"], ["y"])]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, 6, 6])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2, 4, 4])],
+        [numpy_helper.from_array(value, name) for name, value in (("first", first), ("second", second), ("bias", bias))])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+def test_constant_channels_are_told_with_what_they_would_take(tmp_path, capsys):
+    half_dead(tmp_path / "net.onnx")
+    np.savez(tmp_path / "pictures.npz", images=np.random.default_rng(0).integers(0, 256, (8, 6, 6, 2), np.uint8))
+    assert build.main(["--model", str(tmp_path / "net.onnx"), "--calib", str(tmp_path / "pictures.npz"), "--dsp", "8",
+                       "--out", str(tmp_path / "out")]) == 0
+    told = json.loads((tmp_path / "out" / "report.json").read_text())["constant_channels"]
+    assert (told["removed"], told["of"]) == (4, 12)
+    assert told["if_kept"]["cycles_per_frame"] > 0 and told["if_kept"]["dsp"] <= 8
+    assert "removed 4 of 12 channels, constant or unread; kept, a frame would take" in " ".join(capsys.readouterr().out.split())
 
 
 def test_refuses_an_output_that_cannot_be_written(capsys, tmp_path):
