@@ -45,9 +45,8 @@ def run(args, open_board, registers=None):
     accelerator = Accelerator(open_board(*frame_sizes(registers)), registers)
     accelerator.reset()
     result = accelerator.run(images)
-    for number, answer in enumerate(result.outputs[0].reshape(len(images), -1)):
-        print(f"picture {number}: " + (f"class {answer.argmax()}, logits {' '.join(map(str, answer))}"
-                                       if answer.size <= 16 else f"class {answer.argmax()} of {answer.size}"))
+    for line in answers(result.outputs[0]):
+        print(line)
     print_counters(result.counters)
     if args.save:
         np.savez_compressed(args.save, **{f"outputs_{n}": values for n, values in enumerate(result.outputs)})
@@ -57,6 +56,13 @@ def run(args, open_board, registers=None):
         print(f"{len(images)} pictures, {wrong} values differ from the golden ones")
         return int(wrong > 0)
     return 0
+
+
+def answers(values):
+    """A line for each picture, of the first output's values."""
+    return [f"picture {number}: " + (f"class {logits.argmax()}, logits {' '.join(map(str, logits))}"
+                                     if logits.size <= 16 else f"class {logits.argmax()} of {logits.size}")
+            for number, logits in enumerate(values.reshape(len(values), -1))]
 
 
 def print_counters(counters):

@@ -23,7 +23,11 @@ class PynqBoard(Board):
     """
 
     def __init__(self, bitstream, inputs, outputs):
-        from pynq import Overlay, allocate
+        try:
+            from pynq import Overlay, allocate
+        except ImportError as error:
+            raise BoardError(f"pynq cannot be imported ({error}): run this on a board with PYNQ, in its environment; without a "
+                             "board, python -m sim.board runs the driver on the simulated design") from error
         overlay = Overlay(str(bitstream))
         try:
             self._registers = overlay.skipstone_axi_0

@@ -17,6 +17,7 @@ from sim.board_simulation import simulate
 from sim.run import open_images
 from sim.verilator import SimulationError
 
+SHOWN = 3               # pictures whose answer is printed
 KINDS = "busy", "starved", "blocked"
 EXAMPLE = "python -m sim.board build/zcu102 --frames 32 --resets 100"
 
@@ -90,6 +91,8 @@ def faults(result, expected):
 
 def show(console, design, args, result, wrong):
     counters = result.get("counters", {})
+    for line in result["answers"][:SHOWN]:
+        console.print(line, highlight=False)
     console.print(f"{design.folder}: {args.frames} pictures through the driver: {result['mismatches']} values differ",
                   highlight=False)
     if counters:

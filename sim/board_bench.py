@@ -16,6 +16,7 @@ FOLDER = Path(TASK["folder"])
 sys.path.insert(0, str(FOLDER))     # its driver, not the source of all drivers
 
 from driver import pictures, registers
+from driver.__main__ import answers
 from driver.accelerator import Accelerator, frame_sizes, frames_of
 from sim.simulated_board import SimulatedBoard, stop
 
@@ -79,7 +80,7 @@ async def pictures_through_the_driver(dut):
     await bridge(accelerator.reset)()
     result = await bridge(accelerator.run)(IMAGES[order])
     wrong = [int((values != golden[order]).sum()) for values, golden in zip(result.outputs, OUTPUTS, strict=True)]
-    report(mismatches=sum(wrong), counters=result.counters)
+    report(mismatches=sum(wrong), counters=result.counters, answers=answers(result.outputs[0]))
 
 
 def told_apart():

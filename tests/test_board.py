@@ -2,6 +2,7 @@
 import dataclasses
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import built
 import networks
 from cores.folding.allocate import Design
 from cores.stages import Engine, Folding
+from driver.board import BoardError
+from driver.pynq_board import PynqBoard
 from sim import board
 
 pytest.importorskip("cocotb_tools.runner", reason="cocotb is not installed")
@@ -49,7 +52,9 @@ def test_driver_resets_and_bad_frames(design, tmp_path, capsys):
     assert result["bad_frames"] == {"cases": 5, "wrong": 0}
     counters = result["counters"]
     assert counters["design"]["frames"] == 8 and not counters["design"]["bad_frames"]
-    assert "add up to the cycles in each, and the products are the reference's" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "picture 2: class " in printed and "picture 3" not in printed
+    assert "add up to the cycles in each, and the products are the reference's" in printed
     assert set(counters) == {"design", "s_axis", "m_axis_0", "m_axis_1", *FOLDINGS}
     assert counters["s_axis"]["busy"] == 8 * 8 * 6 * 3 // 8
     assert {unit for unit, kinds in counters.items() if "products" in kinds} == {
@@ -67,3 +72,9 @@ def test_faults_are_told():
     assert board.faults(wrong, {"conv": 7}) == [
         "2 values differ from the golden ones", "conv: busy, starved and blocked do not add up to the cycles",
         "conv: None non-zero products, not 7", "resets: 1 went wrong", "reset 3: frame"]
+
+
+def test_without_a_board(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynq", None)
+    with pytest.raises(BoardError, match=r"^pynq cannot be imported .*: run this on a board with PYNQ, .* python -m sim.board "):
+        PynqBoard("skipstone.bit", 8, [8])

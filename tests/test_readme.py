@@ -1,5 +1,8 @@
-"""README.md does what it says: its Python runs, its links lead somewhere, its package installs whole."""
+"""README.md and docs/ do what they say: Python runs, links lead somewhere, commands exist; the package installs whole."""
+import argparse
+import importlib
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -7,6 +10,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CORE, = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+PAGES = pytest.mark.parametrize("page", sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")]),
+                                ids=lambda page: page.name)
+# On a line of their own, or in backquotes with arguments.
+COMMAND = re.compile(r"^ *python -m (\S+)(.*)$|`python -m ([^`\s]+)\s([^`]+)`", re.MULTILINE)
+OTHERS = {"pytest"}
 
 
 def execute(source):
@@ -20,8 +29,33 @@ def test_core_in_a_design(capsys):
     assert f"```text\n{printed}```" in README
 
 
-@pytest.mark.parametrize("page", sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")]),
-                         ids=lambda page: page.name)
+class Accepted(BaseException):
+    """A command line was parsed."""
+
+
+@PAGES
+def test_commands(page, monkeypatch):
+    """Every command of the page is there, and takes the options that it is given."""
+    parse = argparse.ArgumentParser.parse_args
+
+    def accept(parser, arguments):
+        parse(parser, arguments)
+        raise Accepted
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", accept)
+    for found in COMMAND.finditer(page.read_text(encoding="utf-8")):
+        name, rest = found.group(1, 2) if found[1] else found.group(3, 4)
+        arguments = ["1" if word == "N" else word for word in shlex.split(rest, comments=True)]
+        if name in OTHERS or "--help" in arguments:
+            continue
+        module = importlib.import_module(name)
+        if hasattr(module, "__path__"):
+            module = importlib.import_module(f"{name}.__main__")
+        with pytest.raises(Accepted):
+            module.main(arguments)
+
+
+@PAGES
 def test_links(page):
     for link in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
         assert "://" in link or (page.parent / link).exists(), f"{page.name} links to {link}"
