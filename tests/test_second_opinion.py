@@ -8,7 +8,8 @@ from onnx import helper
 from cores.errors import UserError
 from cores.importer import load
 from cores.importer.input_first import input_first
-from cores.quantization.second_opinion import Session, with_zero_points
+from cores.quantization.runnable import with_zero_points
+from cores.quantization.second_opinion import Session
 from test_formats import agrees, pixels
 from test_importer import Model, random_conv
 

@@ -9,11 +9,14 @@ from cores.errors import UserError
 from cores.importer.host import TAIL
 from cores.importer.reader import HOST_KEY, OPSET, array, converted, graph_input, read
 from cores.importer.registry import Node, State
+from cores.quantization.constants import copy_shared, simplify_gemms
 
 __all__ = ["prepare"]
 
 # What a network may end with, and the host can do as well.
 _STRIPPED = (*TAIL, "Transpose", "Reshape")
+# Of onnxslim's patterns: it fails on a Slice of a Slice that leaves its steps out.
+_SKIPPED = ["EliminationSlice"]
 
 
 def prepare(path):
@@ -45,22 +48,37 @@ def prepare(path):
     _strip_tail(model)
     metadata = list(model.metadata_props)
     try:
-        model = onnxslim.slim(model)
+        model = onnxslim.slim(model, skip_fusion_patterns=_SKIPPED)
     except Exception as error:
         raise UserError(f"{path}: cannot be cleaned up; export it again "
                         f"({type(error).__name__}: {str(error).splitlines()[:1]})") from error
     del model.metadata_props[:]
     model.metadata_props.extend(metadata)
+    # What it infers of a Split into unequal parts is wrong.
+    del model.graph.value_info[:]
+    for output in model.graph.output:
+        output.type.tensor_type.ClearField("shape")
     if not model.graph.node or not model.graph.input:
         raise UserError(f"{path}: its outputs don't depend on its input; check the model")
-    for index, node in enumerate(model.graph.node):
-        node.name = node.name or f"{node.op_type}{index}"
+    _name_nodes(model.graph)
     _check_numbers(model)       # again, with the constants that were nodes
     _check_control_flow(model)
     for index, node in enumerate(model.graph.node):
         Node(node, index, State({})).function()
     _check_shapes(model)
+    simplify_gemms(model.graph)
+    copy_shared(model.graph)
     return model
+
+
+def _name_nodes(graph):
+    """Give each node a name of its own, which onnxruntime wants."""
+    taken = set()
+    for index, node in enumerate(graph.node):
+        node.name = node.name or f"{node.op_type}{index}"
+        if node.name in taken:
+            node.name = f"{node.name}_{node.output[0]}"
+        taken.add(node.name)
 
 
 def _check_input(model):
@@ -80,9 +98,6 @@ def _check_control_flow(model):
 
 def _check_shapes(model):
     """Refuse, with the node's name, what onnxruntime would fail on."""
-    for output in model.graph.output:
-        if not output.type.tensor_type.shape.dim:       # unknown, no scalar
-            output.type.tensor_type.ClearField("shape")
     try:
         inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True)
     except Exception as error:          # onnx's own have no public base

@@ -7,6 +7,7 @@ from cores.importer.expand import expand
 from cores.importer.input_first import input_first
 from cores.importer.layout import to_file, to_map
 from cores.importer.quant import as_qdq
+from cores.quantization.runnable import float_averages, session, with_zero_points
 from sim import reference
 
 __all__ = ["FloatTensors", "Session", "StoredTensors"]
@@ -19,8 +20,6 @@ class Session:
     """
 
     def __init__(self, model, names, typed):
-        import onnxruntime  # late: only networks that are checked need it
-
         exposed = with_zero_points(model)
         kinds = {output.name: output for output in model.graph.output}
         inferred = onnx.shape_inference.infer_shapes(typed)
@@ -35,15 +34,8 @@ class Session:
         exposed.graph.output.extend(
             kinds.get(name) or onnx.helper.make_tensor_value_info(name, *unknown)
             for name in names)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        # Processors without VNNI add two 8-bit products in 16 bits, which saturate, unless told not to.
-        options.add_session_config_entry("session.x64quantprecision", "1")
-        try:
-            self._run = onnxruntime.InferenceSession(exposed.SerializeToString(), options,
-                                                     providers=["CPUExecutionProvider"]).run
-        except Exception as error:          # onnxruntime's own have no public base
-            raise UserError(f"onnxruntime cannot run the model; check it ({_first_line(error)})") from error
+        exposed.graph.output.extend(float_averages(model, names))
+        self._run = session(exposed.SerializeToString()).run
         self.names = list(names)
         stored = {tensor.name for tensor in model.graph.initializer}
         self._input, = (i for i in model.graph.input if i.name not in stored)
@@ -64,29 +56,6 @@ class Session:
 
 def _first_line(error):
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def with_zero_points(model):
-    """A copy that has the zero points of weights and biases with several scales written out.
-
-    One that is left out is 0, but where it keeps 8-bit products exact, onnxruntime makes it one
-    number and then wants it to have as many as there are scales.
-    """
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    graph = result.graph
-    stored = {tensor.name: tensor for tensor in graph.initializer}
-    stored.update({node.output[0]: attribute.t for node in graph.node for attribute in node.attribute
-                   if node.op_type == "Constant" and attribute.name == "value"})
-    for node in graph.node:
-        if (node.op_type == "DequantizeLinear" and {*node.input[:2]} <= stored.keys()
-                and not any(node.input[2:]) and len(stored[node.input[1]].dims) == 1):
-            name, integers = f"{node.output[0]}:zero_point", stored[node.input[0]]
-            dims = stored[node.input[1]].dims
-            graph.initializer.append(onnx.helper.make_tensor(
-                name, integers.data_type, dims, np.zeros(dims, int)))
-            node.input[2:] = [name]
-    return result
 
 
 class StoredTensors:

@@ -1,0 +1,105 @@
+"""Valid networks that onnxslim, onnxruntime's quantizer or its kernels stumble over, built and compared all the same."""
+import numpy as np
+import onnx
+import pytest
+
+from cores.importer.reader import checked, converted
+from cores.preprocessing import Preprocessing
+from cores.quantization.agreement import compare
+from cores.quantization.prepare import prepare
+from cores.quantization.quantize import quantize
+from test_importer import Model, session
+from test_quantize import pixels, saved, weights
+from user_files import quantized_by_onnxruntime
+
+PREPROCESSING = Preprocessing(scale=(1 / 255,))
+RNG = np.random.default_rng(8)
+
+
+def conv(model, filters, channels, *size, bias=True, **attributes):
+    more = [weights(RNG, filters, 1)[:, 0]] if bias else []
+    return model.node("Conv", weights(RNG, filters, channels, *size), *more, **attributes)
+
+
+def begun(opset=17, filters=6, **attributes):
+    return conv(Model((1, 3, 12, 10), opset=opset), filters, 3, 3, 3, **attributes).node("Relu")
+
+
+def slice_of_slice():
+    """The first leaves its steps out, the second counts its axis from the end."""
+    cut = begun().node("Slice", *(np.array([n]) for n in (1, 9, 2)))
+    return cut.node("Slice", *(np.array([n]) for n in (2, 6, -3)))
+
+
+def unequal_parts():
+    model = begun(18, filters=5).node("Split", outputs=3, axis=1, num_outputs=3)
+    model.outputs = [model.at, f"{model.at}_1", f"{model.at}_2"]
+    return model
+
+
+def gemm(bias, *, transposed=0, **attributes):
+    model = begun().node("GlobalAveragePool").node("Flatten")
+    weight = weights(RNG, 6, 4)
+    return model.node("Gemm", weight.T.copy() if transposed else weight, *bias, transB=transposed, **attributes)
+
+
+def names_twice():
+    model = conv(begun(), 4, 6, 3, 3)
+    for node in model.nodes:
+        node.name = "layer"
+    return model
+
+
+def shared():
+    """One kernel and one bias of three layers, as a detector's heads have."""
+    model = Model((1, 3, 12, 10), opset=17)
+    kernel, bias = model.constant(weights(RNG, 3, 3, 3, 3)), model.constant(weights(RNG, 3, 1)[:, 0])
+    for _ in range(3):
+        model.node("Conv", kernel, bias, pads=[1] * 4).node("Relu")
+    return model
+
+
+def pooled(**attributes):
+    return begun(19).node("AveragePool", **attributes)
+
+
+NETWORKS = {
+    "Slice of Slice": slice_of_slice, "Split into unequal parts": unequal_parts,
+    "Gemm's bias of one number": lambda: gemm([np.float32([0.3])], transposed=1),
+    "Gemm's bias of one row": lambda: gemm([weights(RNG, 1, 4)]),
+    "Gemm's alpha and beta": lambda: gemm([weights(RNG, 4, 1)[:, 0]], alpha=0.5, beta=2.0),
+    "Gemm's beta of 0": lambda: gemm([weights(RNG, 1, 4)], beta=0.0, alpha=-1.25, transposed=1),
+    "one name for all nodes": names_twice, "weights that layers share": shared,
+    "dilated average": lambda: pooled(kernel_shape=[2, 2], dilations=[2, 3]),
+    "ceil_mode that counts pads": lambda: pooled(
+        kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 0, 0], ceil_mode=1, count_include_pad=1),
+}
+
+
+@pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS)
+def test_float(make, tmp_path):
+    path, images = saved(make(), tmp_path), pixels(6)
+    model = prepare(path)
+    given = onnx.load(path)
+    for index, node in enumerate(given.graph.node):
+        node.name = str(index)
+    x = {"x": RNG.normal(size=(1, 3, 12, 10)).astype(np.float32)}
+    for before, after in zip(session(given).run(None, x), session(model).run(None, x), strict=True):
+        assert np.abs(before).max() > 0.1 and np.allclose(before, after, atol=1e-5)
+    network, found = compare(quantize(model, images, PREPROCESSING), model, images, PREPROCESSING)
+    for name, tensor in found.tensors.items():
+        assert tensor.limited and not tensor.exceeded, (name, tensor)
+    for name in network.outputs:
+        assert found.tensors[name].decibels > 20, name
+
+
+@pytest.mark.parametrize("form, options", [
+    ("qdq", {}), ("qlinear", {"per_channel": False}), ("qlinear", {"activations": "int8"})], ids=str)
+def test_quantized_with_shared_weights(form, options):
+    """Held against onnxruntime with exact products: it has no kernel for those of signed numbers."""
+    images = pixels(4)
+    model = quantized_by_onnxruntime(shared().proto(), images, PREPROCESSING, form, **options)
+    _, found = compare(converted(checked(model, "")), None, images, PREPROCESSING)
+    assert len(found.tensors) == 4
+    for name, tensor in found.tensors.items():
+        assert tensor.limited and not tensor.exceeded, (name, tensor)
