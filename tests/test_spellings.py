@@ -3,6 +3,8 @@ import numpy as np
 import onnx
 import pytest
 
+from cores.errors import UserError
+from cores.importer import load
 from cores.importer.reader import checked, converted
 from cores.preprocessing import Preprocessing
 from cores.quantization.agreement import compare
@@ -103,3 +105,37 @@ def test_quantized_with_shared_weights(form, options):
     assert len(found.tensors) == 4
     for name, tensor in found.tensors.items():
         assert tensor.limited and not tensor.exceeded, (name, tensor)
+
+
+def flattened():
+    """As PyTorch writes ``x.view(x.size(0), -1)`` for a batch that is not fixed, and weights stored the other way."""
+    model = conv(Model((1, 3, 12, 10), opset=17), 6, 3, 3, 3).node("Relu")
+    source = model.at
+    model.node("Shape").node("Gather", np.array(0), axis=0).node("Unsqueeze", np.array([0]))
+    sizes = model.node("Concat", np.array([-1]), axis=0).at
+    model.at = source
+    source = model.node("Reshape", sizes).at
+    model.at = model.constant(weights(RNG, 4, 480))
+    kernel = model.node("Transpose", perm=[1, 0]).at
+    model.at = source
+    return model.node("MatMul", kernel)
+
+
+@pytest.mark.parametrize("form, options", [
+    ("qdq", {}), ("qdq", {"per_channel": False}), ("qlinear", {"per_channel": False})], ids=str)
+def test_quantized_with_sizes_that_are_computed(form, options):
+    images = pixels(4)
+    model = quantized_by_onnxruntime(flattened().proto(), images, PREPROCESSING, form, **options)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
+    assert {"Shape", "Gather", "Unsqueeze"} <= {node.op_type for node in model.graph.node}
+    network, found = compare(converted(checked(model, "")), None, images, PREPROCESSING)
+    assert [node.op for node in network.nodes] == ["conv", "fc"]
+    for name, tensor in found.tensors.items():
+        assert tensor.limited and not tensor.exceeded, (name, tensor)
+
+
+def test_constants_that_do_not_fit():
+    model = Model((1, 3, 12, 10), opset=17).qdq(1 / 255)
+    model.at = model.constant(np.zeros(6, np.float32))
+    with pytest.raises(UserError, match=r"^Reshape node 'cut': cannot be computed from its constants; check the model \(.*\)$"):
+        load(model.node("Reshape", np.array([4]), name="cut").proto())

@@ -28,6 +28,7 @@ from cores.importer import (  # noqa: F401  (importing fills the registry)
     slice,
 )
 from cores.importer.expand import expand
+from cores.importer.fold import folded
 from cores.importer.input_first import input_first
 from cores.importer.reader import (
     HOST_KEY,
@@ -103,7 +104,9 @@ def _imported(model, name):
     state.values[source] = given
     for index, proto in enumerate(model.graph.node):
         node = Node(proto, index, state)
-        results = node.function()(node, state)
+        results = folded(node, state, model.opset_import)
+        if results is None:
+            results = node.function()(node, state)
         for output, value in zip(proto.output, results if isinstance(results, tuple)
                                  else (results,)):
             state.values[output] = value

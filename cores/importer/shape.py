@@ -62,6 +62,13 @@ def gather(node, state):
     return _reshaped(node, state, sizes, f"axis {axis}")
 
 
+@operator("Shape")
+def shape(node, state):
+    """Of a tensor of the network: a constant."""
+    sizes = dimensions(_require(node, node.value(0)).layout, node.value(0).shape)
+    return np.array(sizes[node.attribute("start", 0):node.attribute("end")], np.int64)
+
+
 def _axes(node):
     axes = node.integers(1)
     return node.attribute("axes") if axes is None else axes
