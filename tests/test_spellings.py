@@ -139,3 +139,14 @@ def test_constants_that_do_not_fit():
     model.at = model.constant(np.zeros(6, np.float32))
     with pytest.raises(UserError, match=r"^Reshape node 'cut': cannot be computed from its constants; check the model \(.*\)$"):
         load(model.node("Reshape", np.array([4]), name="cut").proto())
+
+
+@pytest.mark.parametrize("make, name", [
+    (lambda: conv(begun().node("Log", name="log"), 4, 6, 3, 3), "Log node 'log'"),
+    (lambda: conv(begun().node("Mul", np.float32(1e38)).node("Mul", np.float32(1e10), name="far"), 4, 6, 1, 1),
+     "Mul node 'far'")])
+def test_values_that_are_not_finite(make, name, tmp_path):
+    path = saved(make(), tmp_path)
+    with pytest.raises(UserError, match=f"^{name}: makes values that are not finite of picture 0; "
+                                        "check --mean and --scale, or clip its input before$"):
+        quantize(path, pixels(2), PREPROCESSING)

@@ -48,7 +48,8 @@ def prepare(path):
     _strip_tail(model)
     metadata = list(model.metadata_props)
     try:
-        model = onnxslim.slim(model, skip_fusion_patterns=_SKIPPED)
+        with np.errstate(all="ignore"):     # what is not finite is refused below
+            model = onnxslim.slim(model, skip_fusion_patterns=_SKIPPED)
     except Exception as error:
         raise UserError(f"{path}: cannot be cleaned up; export it again "
                         f"({type(error).__name__}: {str(error).splitlines()[:1]})") from error

@@ -3,17 +3,20 @@ import contextlib
 import io
 import logging
 import tempfile
+import warnings
 from pathlib import Path
 
+import numpy as np
 import onnx
 
 from cores.errors import UserError
-from cores.importer.reader import is_quantized
+from cores.importer.reader import array, is_quantized
 from cores.quantization.bias_correction import correct_biases
 from cores.quantization.channels import file_input
 from cores.quantization.equalise import equalise
 from cores.quantization.fusion import POINTWISE, fuse
 from cores.quantization.prepare import prepare
+from cores.quantization.second_opinion import Session
 from cores.quantization.sensitivity import most_harmful, named
 from cores.quantization.tie_concats import tie_concats
 
@@ -96,7 +99,8 @@ def _static(model, images, preprocessing, bits, method, wide=()):
         level = logger.level
         logger.setLevel(logging.ERROR)      # it advises to do what prepare did
         try:
-            with contextlib.redirect_stdout(io.StringIO()):
+            with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+                warnings.simplefilter("ignore")     # of values that are not finite, told below
                 ort.quantize_static(
                     given, path, _reader(ort, model, images, preprocessing),
                     quant_format=ort.QuantFormat.QDQ, per_channel=True,
@@ -108,12 +112,16 @@ def _static(model, images, preprocessing, bits, method, wide=()):
         except UserError:
             raise
         except Exception as error:          # onnxruntime's own have no public base
+            _check_finite(model, images, preprocessing)
             lines = str(error).splitlines() or [type(error).__name__]
             raise UserError(f"Model cannot be quantized; check it with onnxruntime ({lines[0]})"
                             ) from error
         finally:
             logger.setLevel(level)
         result = onnx.load(path)
+    if not all(np.isfinite(array(tensor)).all() for tensor in result.graph.initializer
+               if tensor.name.endswith("_scale")):
+        _check_finite(model, images, preprocessing)
     if not is_quantized(result):
         raise UserError("Model has no layer to quantize; it needs a convolution or a matrix product")
     del result.metadata_props[:]
@@ -122,6 +130,17 @@ def _static(model, images, preprocessing, bits, method, wide=()):
     fuse(result.graph, model.graph)
     tie_concats(result.graph, model.graph)
     return result
+
+
+def _check_finite(model, images, preprocessing):
+    """Refuse, with its name, the first node that makes infinities or NaNs of a picture."""
+    session = Session(model, [name for node in model.graph.node for name in node.output if name], model)
+    for index, image in enumerate(images):
+        found = session.run(file_input(model, image, preprocessing))
+        for node in model.graph.node:
+            if not all(np.isfinite(found[name]).all() for name in node.output if name):
+                raise UserError(f"{node.op_type} node {node.name!r}: makes values that are not finite of picture "
+                                f"{index}; check --mean and --scale, or clip its input before")
 
 
 def _reader(ort, model, images, preprocessing):
