@@ -242,6 +242,13 @@ def test_command_lines(tmp_path, capsys):
     assert check.main([str(path), "--images", str(tmp_path / "pictures.npz"), *options]) == 0
 
 
+def test_nothing_can_be_wide(tmp_path):
+    """Both activations are read by the table of one function."""
+    model = Model((1, 3, 12, 10), opset=17).node("Elu").node("Conv", weights(np.random.default_rng(4), 4, 3, 3, 3))
+    with pytest.raises(UserError, match=r"^No activation of the network can have 16 bits; leave --bits16 out$"):
+        quantize(saved(model.node("Elu"), tmp_path), IMAGES, PREPROCESSING, bits16=2)
+
+
 @pytest.mark.parametrize("arguments, message", [
     (["--bits16", "clases"], r"Layer 'clases' of --bits16 is none of the network's \d+; there are 'classes'.*"),
     (["--bits16", "999"], r"--bits16 must be at most the \d+ activations that can have 16 bits, not 999"),

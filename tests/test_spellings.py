@@ -61,6 +61,17 @@ def shared():
     return model
 
 
+def summed():
+    """As Caffe2 exports a residual addition, and with three operands."""
+    model = begun(pads=[1] * 4)
+    first = model.at
+    second = conv(model, 6, 6, 3, 3, pads=[1] * 4).at
+    third = conv(model, 6, 6, 1, 1).at
+    model.at = first
+    model.node("Sum", second).node("Relu")
+    return model.node("Sum", second, third)
+
+
 def pooled(**attributes):
     return begun(19).node("AveragePool", **attributes)
 
@@ -72,7 +83,7 @@ NETWORKS = {
     "Gemm's alpha and beta": lambda: gemm([weights(RNG, 4, 1)[:, 0]], alpha=0.5, beta=2.0),
     "Gemm's beta of 0": lambda: gemm([weights(RNG, 1, 4)], beta=0.0, alpha=-1.25, transposed=1),
     "one name for all nodes": names_twice, "weights that layers share": shared,
-    "dilated average": lambda: pooled(kernel_shape=[2, 2], dilations=[2, 3]),
+    "Sum": summed, "dilated average": lambda: pooled(kernel_shape=[2, 2], dilations=[2, 3]),
     "ceil_mode that counts pads": lambda: pooled(
         kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 0, 0], ceil_mode=1, count_include_pad=1),
 }

@@ -115,7 +115,8 @@ def function_of(node, state, index=0):
     tensor = value.tensor
     if tensor.bits > MAX_BITS:
         node.refuse(f"reads {tensor.name!r} of {tensor.bits} bits, and a function of more than "
-                    f"{MAX_BITS} would be too large a table; quantize it to 8 bits")
+                    f"{MAX_BITS} would be too large a table; quantize it to 8 bits (of a float network, "
+                    "--bits16 N leaves it at 8)")
     # As DequantizeLinear computes: in float32.
     reals = np.arange(tensor.low, tensor.high + 1).astype(np.float32) * np.float32(tensor.scale)
     source, table = source_of(state, value)

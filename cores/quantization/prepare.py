@@ -9,7 +9,7 @@ from cores.errors import UserError
 from cores.importer.host import TAIL
 from cores.importer.reader import HOST_KEY, OPSET, array, converted, graph_input, read
 from cores.importer.registry import Node, State
-from cores.quantization.constants import copy_shared, simplify_gemms
+from cores.quantization.forms import add_sums, copy_shared, simplify_gemms
 
 __all__ = ["prepare"]
 
@@ -45,6 +45,7 @@ def prepare(path):
     _check_numbers(model)
     _fix_batch(model)
     _check_input(model)
+    add_sums(model.graph)
     _strip_tail(model)
     metadata = list(model.metadata_props)
     try:

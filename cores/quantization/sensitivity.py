@@ -55,6 +55,8 @@ def most_harmful(count, model, original, images, preprocessing):
         noise[owner] = max(sum(_distance(session.run(real)[name], wanted[name])
                                for real, wanted in zip(inputs, expected)) for name in names)
     if count > len(noise):
+        if not noise:
+            raise UserError("No activation of the network can have 16 bits; leave --bits16 out")
         raise UserError(f"--bits16 must be at most the {len(noise)} activations that can have 16 bits, not {count}")
     return sorted(noise, key=noise.get, reverse=True)[:count]
 

@@ -1,12 +1,30 @@
-"""Constants of float networks in the forms that onnxruntime's quantizer takes."""
+"""Float networks in the forms that onnxruntime's quantizer takes."""
 import numpy as np
+import onnx
 from onnx import numpy_helper
 
 from cores.importer.reader import array
 
-__all__ = ["copy_shared", "simplify_gemms"]
+__all__ = ["add_sums", "copy_shared", "simplify_gemms"]
 
 _LAYERS = ("Conv", "Gemm", "MatMul")
+
+
+def add_sums(graph):
+    """Write each Sum of several tensors as one Add after the other."""
+    nodes = []
+    for node in graph.node:
+        if node.op_type != "Sum" or node.domain not in ("", "ai.onnx") or len(node.input) < 2:
+            nodes.append(node)
+            continue
+        total, output = node.input[0], node.output[0]
+        for index, name in enumerate(node.input[1:], 2):
+            made = output if index == len(node.input) else f"{output}_of_{index}"
+            nodes.append(onnx.helper.make_node("Add", [total, name], [made], node.name))
+            total = made
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def simplify_gemms(graph):
