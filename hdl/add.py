@@ -133,10 +133,11 @@ class Add(wiring.Component):
         connect_streams(m, queue.o, wiring.flipped(o))
         valid = Signal(5, name=f"valid_{w}")
         en, has_a, has_b = (Signal(name=f"{name}_{w}") for name in ("en", "has_a", "has_b"))
+        before = (a.payload.channel - b.payload.channel)[-1]    # a's: by a carry chain, the shortest way
         m.d.comb += [
             en.eq(~valid[-1] | queue.i.ready),
-            has_a.eq(1 if self.keep_zeros else a.payload.channel <= b.payload.channel),
-            has_b.eq(1 if self.keep_zeros else b.payload.channel <= a.payload.channel),
+            has_a.eq(1 if self.keep_zeros else before | (a.payload.channel == b.payload.channel)),
+            has_b.eq(1 if self.keep_zeros else ~before),
             a.ready.eq(en & b.valid & has_a), b.ready.eq(en & a.valid & has_b),
         ]
         with m.If(en):
@@ -152,19 +153,24 @@ class Add(wiring.Component):
         # Only the closing beats have the last channel, so one list's channel tells of both.
         last, channel = a.payload.last & b.payload.last, Mux(
             has_a, a.payload.channel, b.payload.channel)
+        closing = []
         for n in range(5):
+            closing.append(last)
             last, channel = register(last, f"last_{n}"), register(channel, f"channel_{n}")
         operands = [register(Mux(has, stream.payload.value, 0), f"operand_{name}", shape)
                     for name, stream, has, shape in zip("ab", (a, b), (has_a, has_b), self.shapes)]
-        result = self._scaled(m, operands, register, w)
+        result, nonzero = self._scaled(m, operands, register, w)
+        send = Signal(name=f"send_{w}")
+        with m.If(en):
+            m.d.sync += send.eq(valid[-2] & (1 if self.keep_zeros else nonzero | closing[-1]))
         m.d.comb += [
-            queue.i.valid.eq(valid[-1] & (1 if self.keep_zeros else (result != 0) | last)),
+            queue.i.valid.eq(send),
             queue.i.payload.value.eq(result), queue.i.payload.channel.eq(channel),
             queue.i.payload.last.eq(last),
         ]
 
     def _scaled(self, m, operands, register, w):
-        """Four registers: products, sum, rounded, clamped."""
+        """Four registers: products, sum, rounded, clamped; also whether the last will not be 0."""
         # Half a unit, and rounding down, is right but for ties. They are the sums whose fraction is
         # then 0, one too large if odd; or, with a little less than half, all ones, and one too
         # small if even. Either way the last bit is all that changes.
@@ -188,7 +194,8 @@ class Add(wiring.Component):
             bit = (whole[0] | fraction.all()) if self.ties_to_odd else (whole[0] & fraction.any())
             whole = Cat(bit, whole[1:]).as_signed()
         whole = register(whole, "whole")
-        return register(clamp(whole, self.low, self.high, self.threshold), "result", self.out_shape)
+        result, nonzero = clamp(whole, self.low, self.high, self.threshold)
+        return register(result, "result", self.out_shape), nonzero
 
 
 def _tables(m, operand, multiplier, offset, name):

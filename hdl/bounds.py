@@ -1,8 +1,9 @@
 """Bounds of shapes, and the exact ones of sums of products: what accumulators are sized by."""
 import numpy as np
-from amaranth import Mux
+from amaranth import C, Cat, Mux, Value, signed
+from amaranth.utils import bits_for
 
-__all__ = ["clamp", "limits", "signed_bits", "sum_bounds"]
+__all__ = ["clamp", "limits", "plus", "signed_bits", "sum_bounds"]
 
 
 def limits(shape):
@@ -11,9 +12,29 @@ def limits(shape):
     return least, least + (1 << shape.width) - 1
 
 
-def clamp(value, low, high, threshold=0):
-    """``value`` within its bounds; with a threshold, 0 below it: ``low`` compares with another number."""
-    return Mux(value < (threshold or low), low, Mux(value > high, high, value))
+def plus(a, b, carry):
+    """``a + b + carry`` in one adder, of two signed numbers and a bit."""
+    return (Cat(1, a).as_signed() + Cat(carry, b).as_signed()) >> 1
+
+
+def clamp(value, low, high, threshold=0, *, up=0):
+    """``value + up`` within its bounds, for one bit ``up``; with a threshold, 0 below it.
+
+    Neither the comparisons nor what is 0 wait for the sum.
+
+    Returns
+    -------
+    (result, nonzero)
+    """
+    def reaches(bound):
+        return ~plus(value, C(-bound, signed(bits_for(-bound, require_sign_bit=True))), up)[-1]
+
+    inside = reaches(low or max(threshold, 1))
+    if not high:
+        nonzero = ~reaches(0) if low else C(0)
+    else:
+        nonzero = (value.as_unsigned() ^ Value.cast(up).replicate(len(value))).any() if low else inside
+    return Mux(inside, Mux(reaches(high + 1), high, value + up), low), nonzero
 
 
 def signed_bits(low, high):

@@ -192,8 +192,9 @@ class WindowLane(wiring.Component):
             lists.i.payload.eq(newest),
             lists.i.valid.eq(held & (newest.last | (found & filled))),
             close.eq(found & ~filled & found_end & held & ~newest.last),
-            load.eq(found & (filled | (found_end & ~close)) & (~held | (lists.i.valid & lists.i.ready))),
-            found_taken.eq(load | close | (~filled & ~found_end)),
+            load.eq(found & (~held | lists.i.ready) & (filled | found_end & (~held | newest.last))),
+            # If it is there: loaded, or closing the list that waits, or passed over.
+            found_taken.eq(~held | lists.i.ready | ~filled & ~(found_end & newest.last)),
         ]
         with m.If(load):
             m.d.sync += [

@@ -156,12 +156,13 @@ class Requantize(wiring.Component):
 
         en, taken = Signal(), Signal()
         number = Signal(range(max(2, words)))
-        pause = Signal(range(self.cycles))      # cycles to wait before the next transfer
-        m.d.comb += [self.i.ready.eq(en & (pause == 0)), taken.eq(self.i.valid & self.i.ready),
+        pause, free = Signal(range(self.cycles)), Signal(init=1)    # cycles until free for a transfer
+        m.d.comb += [self.i.ready.eq(en & free), taken.eq(self.i.valid & self.i.ready),
                      scales.address.eq(self.i.payload.index if self.indexed else number),
                      scales.en.eq(en)]
         with m.If(en):
-            m.d.sync += pause.eq(Mux(taken, self.cycles - 1, Mux(pause == 0, 0, pause - 1)))
+            m.d.sync += [pause.eq(Mux(taken, self.cycles - 1, pause - 1)),
+                         free.eq(Mux(taken, self.cycles == 1, free | (pause == 1)))]
         with m.If(taken):
             m.d.sync += number.eq(Mux(self.i.payload.last, 0, number + 1))
 
@@ -188,30 +189,34 @@ class Requantize(wiring.Component):
         with m.If(en):
             for n in range(stages):
                 m.d.sync += [valid[n + 1].eq(valid[n]), tags[n + 1].eq(tags[n])]
-        last, count = tags[-1].last, tags[-1].number
+        count = tags[-1].number
 
-        ready = []
+        ready = Signal()                        # all queues
+        m.d.comb += en.eq(~valid[-1] | ready)
+        queues = []
         for w in range(self.ways):
             turn = unit.tag_out.turns[w % self.together]
-            result = self._scale(m, en, unit.products[w], turn, w)
+            result, nonzero = self._scale(m, en, unit.products[w], turn, w)
             m.submodules[f"queue_{w}"] = queue = Queue(self.o.way[w].payload.shape(), depth=self.depth)
             mine = channels_of_way(self.channels, self.ways, w)
-            closing, present = Signal(name=f"closing_{w}"), Signal(name=f"present_{w}")
+            # What a queue's state waits for is known when the result is.
+            send, last = Signal(name=f"send_{w}"), Signal(name=f"last_{w}", reset_less=True)
+            closing = tags[-2].last if mine == words else tags[-2].number == mine - 1
+            present = 1 if mine == words else tags[-2].number < mine
+            with m.If(en):
+                m.d.sync += [last.eq(closing),
+                             send.eq(valid[-2] & present & (1 if self.keep_zeros else nonzero | closing))]
             m.d.comb += [
-                closing.eq(last if mine == words else count == mine - 1),
-                present.eq(1 if mine == words else count < mine),
                 queue.i.payload.value.eq(result), queue.i.payload.channel.eq(count),
-                queue.i.payload.last.eq(closing),
-                queue.i.valid.eq(valid[-1] & en & present
-                                 & (1 if self.keep_zeros else (result != 0) | closing)),
+                queue.i.payload.last.eq(last), queue.i.valid.eq(send & ready),
             ]
             connect_streams(m, queue.o, wiring.flipped(self.o).way[w])
-            ready.append(queue.i.ready)
-        m.d.comb += en.eq(~valid[-1] | Cat(ready).all())
+            queues.append(queue)
+        m.d.comb += ready.eq(Cat(queue.i.ready for queue in queues).all())
         return m
 
     def _scale(self, m, en, product, turn, w):
-        """Three stages: shift, round, clamp."""
+        """Three stages: shift, round, clamp; also whether the result will not be 0."""
         def register(value, name, shape=None):
             signal = Signal(Shape.cast(shape if shape is not None else value.shape()),
                             name=f"{name}_{w}", reset_less=True)
@@ -225,7 +230,7 @@ class Requantize(wiring.Component):
         below = max(least - 1, 0)
         most = (1 << self.turn_bits) - 1
         point = least - below + most            # bits behind the binary point
-        rest = register(product[:below].any(), "rest", 1)
+        rest = register(Cat(product[n:min(n + 12, below)].any() for n in range(0, below, 12)), "rest")
         product = product.shift_right(below)
         wide = Signal(signed(max(len(product) + most, point + 1)), name=f"wide_{w}")
         m.d.comb += wide.eq((product << most) >> turn)
@@ -235,11 +240,7 @@ class Requantize(wiring.Component):
         up = Signal(name=f"up_{w}")
         if point:
             half = shifted[point - 1]
-            m.d.comb += up.eq(half & (rest | shifted[:point - 1].any() | (shifted >> point)[0]))
+            m.d.comb += up.eq(half & (rest.any() | shifted[:point - 1].any() | (shifted >> point)[0]))
         up = register(up, "up", 1)
-        rounded = Signal(signed(len(whole) + 1), name=f"rounded_{w}")
-        result = Signal(self.shape, name=f"result_{w}", reset_less=True)
-        m.d.comb += rounded.eq(whole + up)
-        with m.If(en):
-            m.d.sync += result.eq(clamp(rounded, self.low, self.high, self.threshold))
-        return result
+        result, nonzero = clamp(whole, self.low, self.high, self.threshold, up=up)
+        return register(result, "result", self.shape), nonzero

@@ -2,10 +2,11 @@
 import functools
 
 import numpy as np
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .bounds import plus
 from .pitch import lookup, raster
 from .repeated import repeated
 from .stream import Queue
@@ -156,12 +157,12 @@ class Stepper(wiring.Component):
             m.d.sync += [group.eq(0), tap.eq(0), slot.eq(next_slot), ox.eq(ox + 1)]
             with m.If(row_end):
                 m.d.sync += [ox.eq(0), oy.eq(Mux(oy == walk.out_height - 1, 0, oy + 1))]
-        m.d.sync += ahead.eq(_plus(ahead, Mux(done, wait, 0), self.arrived))
+        m.d.sync += ahead.eq(plus(ahead, Mux(done, wait, 0), self.arrived))
 
         # The slots taken, less all that there are.
         taken = Signal(range(-limit, 1), init=-slots - keeps[0][0])
         m.d.comb += [self.room.eq(taken < 0), freed.o.ready.eq(self.released)]
-        m.d.sync += taken.eq(_plus(taken, Mux(self.released, freed.o.payload, 0), self.arrived))
+        m.d.sync += taken.eq(plus(taken, Mux(self.released, freed.o.payload, 0), self.arrived))
         return m
 
     def _skipped(self, needs, keeps):
@@ -170,11 +171,6 @@ class Stepper(wiring.Component):
         needs = [n for line in needs for n in line]
         keeps = [k for line in keeps for k in line] + [frame + keeps[0][0]]
         return max(keeps[0], *(k - n - 1 for n, k in zip(needs, keeps[1:])), 0)
-
-
-def _plus(a, b, carry):
-    """``a + b + carry`` in one adder, of two signed numbers and a bit."""
-    return (Cat(1, a).as_signed() + Cat(carry, b).as_signed()) >> 1
 
 
 def wrapped(m, value, size, *, name):
