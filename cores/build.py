@@ -208,7 +208,7 @@ def build(args):
     console.print(table(figures, network, target.resources))
     if constant:
         console.print("removed {removed} of {of} channels, constant or unread".format(**constant)
-                      + ("; kept, a frame would take {cycles_per_frame:,} cycles, {dsp:,} DSPs and {bram36:g} block memories"
+                      + ("; had they stayed, a frame would take {cycles_per_frame:,} cycles, {dsp:,} DSPs and {bram36:g} block memories"
                          .format(**constant["if_kept"]) if "if_kept" in constant else ""), highlight=False, soft_wrap=True)
     if quantization:
         for line in filter(None, (summary(quantization), advice(quantization))):
@@ -219,7 +219,7 @@ def build(args):
     if implemented:
         console.print(implemented.summary(target, clock), highlight=False, soft_wrap=True)
     for note in notes:
-        console.print(f"left to the host: {note}", highlight=False)
+        console.print(note, highlight=False)
     console.print(f"wrote {folder.path}; next, prove it bit-exact in simulation:\n"
                   + (f"  python -m sim.run {shlex.quote(str(folder.path))} --frames 64 --stalls 0.3"
                      if args.axis_bits == BEAT_BITS else f"  python -m sim.board {shlex.quote(str(folder.path))}"),

@@ -24,8 +24,8 @@ class Parser(argparse.ArgumentParser):
 
 def console():
     """Terminal output; wide enough for a table where nobody's terminal limits it."""
-    plain = Console()
-    return plain if plain.is_terminal else Console(width=150)
+    plain = Console(markup=False, emoji=False)      # names of nodes are what they are, [0] and [/x] too
+    return plain if plain.is_terminal else Console(width=150, markup=False, emoji=False)
 
 
 def _number(kind, low, high, wanted):

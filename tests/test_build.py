@@ -218,7 +218,7 @@ def test_constant_channels_are_told_with_what_they_would_take(tmp_path, capsys):
     told = json.loads((tmp_path / "out" / "report.json").read_text())["constant_channels"]
     assert (told["removed"], told["of"]) == (4, 12)
     assert told["if_kept"]["cycles_per_frame"] > 0 and told["if_kept"]["dsp"] <= 8
-    assert "removed 4 of 12 channels, constant or unread; kept, a frame would take" in " ".join(capsys.readouterr().out.split())
+    assert "removed 4 of 12 channels, constant or unread; had they stayed, a frame would take" in " ".join(capsys.readouterr().out.split())
 
 
 def test_refuses_an_output_that_cannot_be_written(capsys, tmp_path):

@@ -3,6 +3,7 @@ import numpy as np
 import onnx
 import pytest
 
+from cores import build, check
 from cores.errors import UserError
 from cores.importer import load
 from cores.importer.reader import checked, converted
@@ -161,3 +162,16 @@ def test_values_that_are_not_finite(make, name, tmp_path):
     with pytest.raises(UserError, match=f"^{name}: makes values that are not finite of picture 0; "
                                         "check --mean and --scale, or clip its input before$"):
         quantize(path, pixels(2), PREPROCESSING)
+
+
+def test_names_are_shown_as_they_are(tmp_path, capsys):
+    """Those in brackets are no markup of the tables, nor are colons an emoji."""
+    model = conv(Model((1, 3, 12, 10), opset=17), 4, 3, 3, 3, name="a[/b]").node("Softmax", name="s[red]:x:")
+    model.inputs[0].name = model.nodes[0].input[0] = "x[/y]"
+    path, pictures = str(saved(model, tmp_path)), str(tmp_path / "pictures.npz")
+    np.savez(pictures, images=pixels(2))
+    assert check.main([path, "--images", pictures]) == 0
+    assert "x[/y]" in capsys.readouterr().out
+    assert build.main(["--model", path, "--calib", pictures, "--dsp", "4", "--out", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr().out
+    assert " a[/b] " in text and "\nSoftmax node 's[red]:x:' is left to the host, which reads " in text
