@@ -250,13 +250,14 @@ class Rounds(Requantize):
         m.d.comb += shift.eq(turn + int(self.shift.min()))
         stages = [self.rounded(product, shift)]
         with m.If(en):
-            for n in range(3):
+            for n in range(2):
                 stages.append(Signal(stages[0].shape(), name=f"stage_{n}_{w}"))
                 m.d.sync += stages[-1].eq(stages[-2])
+        clamped = Mux(stages[-1] < self.low, self.low, Mux(stages[-1] > self.high, self.high, stages[-1]))
         result = Signal(self.shape, name=f"result_{w}")
-        m.d.comb += result.eq(Mux(stages[-1] < self.low, self.low,
-                                  Mux(stages[-1] > self.high, self.high, stages[-1])))
-        return result
+        with m.If(en):
+            m.d.sync += result.eq(clamped)
+        return result, clamped != 0
 
 
 class HalfEven(Rounds):

@@ -676,7 +676,7 @@ REFUSALS = [
      "not supported; remove what reads it"),
     (lambda: Model().qdq(0.1, np.uint16(9)).node("LeakyRelu").qdq(0.1, np.uint16(9)),
      "LeakyRelu node .*: reads 'x' of 17 bits, and a function of more than 12 would be too large a "
-     "table; quantize it to 8 bits"),
+     r"table; quantize it to 8 bits \(of a float network, --bits16 N leaves it at 8\)"),
     (lambda: Model().node("Relu").qdq(0.1), "Relu node .*: input 'x' is not quantized; put .*"),
     (lambda: done(random_conv(ready()).node("Clip", "x")),
      "Clip node .*: bound 'x' must be one constant number"),
