@@ -6,7 +6,7 @@ import re
 import tempfile
 from pathlib import Path
 
-from amaranth import ClockSignal, Elaboratable, Instance, Module, ResetSignal, Shape, Value
+from amaranth import ClockSignal, Instance, Module, ResetSignal, Shape, Value
 from amaranth.back import rtlil
 from amaranth.hdl._ir import PortDirection
 from amaranth.lib.wiring import In
@@ -79,12 +79,14 @@ class FilePlatform:
     files : dict of str to str
         Text of each file by its name, for ``$readmemh``. Names are made of the contents: a stage on
         its own reads the files of the whole design.
-    pending : list of (str, function, dict)
-        Modules that were used and not yet converted: name, function that elaborates, ports. See :mod:`hdl.repeated`.
+    pending : list of (str, component, dict)
+        Modules that were used and not yet converted: name, a component of the kind, ports. See :mod:`hdl.repeated`.
+    top : elaboratable or None
+        What is being converted, and therefore elaborated though it may be of a repeated kind.
     """
 
     def __init__(self):
-        self.files, self.pending = {}, []
+        self.files, self.pending, self.top = {}, [], None
         self._modules = {}
 
     def rom_file(self, words, width):
@@ -96,11 +98,13 @@ class FilePlatform:
 
     def repeat(self, component, kind, elaborate):
         """An instance of the module of a kind, see :func:`~hdl.repeated.repeated`."""
+        if component is self.top:
+            return elaborate()
         # A port without bits is none in Verilog.
         ports = {name: port for name, port in component_ports(component).items() if len(port[0])}
         if kind not in self._modules:
             self._modules[kind] = name = f"skipstone_{_words(kind[0].__name__)}_{len(self._modules)}"
-            self.pending.append((name, elaborate, ports))
+            self.pending.append((name, component, ports))
         directed = {f"{'i' if flow is In else 'o'}_{name}": value for name, (value, flow) in ports.items()}
         return Instance(self._modules[kind], i_clk=ClockSignal(), i_rst=ResetSignal(), **directed)
 
@@ -119,14 +123,6 @@ class FilePlatform:
             i_clk=ClockSignal(read.domain), i_write=write.en, i_write_address=write.addr,
             i_write_data=write.data, i_read=read.en, i_read_address=read.addr, o_read_data=read.data)
         return m
-
-
-class _Contents(Elaboratable):
-    def __init__(self, elaborate):
-        self._elaborate = elaborate
-
-    def elaborate(self, platform):
-        return self._elaborate()
 
 
 def _words(name):
@@ -162,8 +158,8 @@ def verilog(component, *, name, platform=None, ports=None):
     texts = [_rtlil(component, name, platform, ports)]
     pending = getattr(platform, "pending", [])
     while pending:
-        module, elaborate, ports = pending.pop(0)
-        texts.append(_rtlil(_Contents(elaborate), module, platform, ports))
+        module, part, ports = pending.pop(0)
+        texts.append(_rtlil(part, module, platform, ports))
     with tempfile.TemporaryDirectory() as folder:
         files = [f"part_{n}.il" for n in range(len(texts))]
         for file, text in zip(files, texts):
@@ -178,6 +174,8 @@ def verilog(component, *, name, platform=None, ports=None):
 
 
 def _rtlil(component, name, platform, ports):
+    if isinstance(platform, FilePlatform):
+        platform.top = component
     if ports is not None:
         ports = {path: (Value.cast(value), PortDirection.Input if flow is In else PortDirection.Output)
                  for path, (value, flow) in ports.items()}

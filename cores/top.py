@@ -6,6 +6,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from cores.branches import join_depths, readers
+from cores.emit import component_ports
 from cores.events import stage_events, watch_stage
 from cores.stages import operands, shape_of
 from hdl.axi import AxiStreamSignature, lane_bits
@@ -148,8 +149,7 @@ class Top(wiring.Component):
 
     def ports(self):
         """Ports by their Verilog names, for the conversion."""
-        return {"_".join(map(str, path)): (value, member.flow)
-                for path, member, value in self.signature.flatten(self)}
+        return component_ports(self)
 
     def elaborate(self, platform):
         m = Module()

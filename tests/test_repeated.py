@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from cores.emit import ROM_MODULE, FilePlatform, verilog
 from cores.synthesis import synthesise
+from hdl.mac import MacArray
 from hdl.stream import Queue, connect_streams
 
 
@@ -52,13 +53,40 @@ def test_later_conversions_of_a_platform_use_the_modules_of_earlier_ones():
     assert instances(one) == instances(two)
 
 
+class Unshared(FilePlatform):
+    repeat = None
+
+
 def test_is_the_same_hardware_as_without():
     def cells(platform):
-        text = verilog(Chain(Queue(8, depth=4), Queue(8, depth=32)), name="chain", platform=platform)
+        chain = Chain(Queue(8, depth=4), Queue(8, depth=32), Queue(8, depth=4))
+        text = verilog(chain, name="chain", platform=platform)
+        assert bool(modules(text)) == (platform.repeat is not None)
         return synthesise(ROM_MODULE + text, top="chain", family="xc7")
-    assert cells(FilePlatform()).ff == cells(None).ff
+    assert cells(FilePlatform()) == cells(Unshared())
+
+
+def test_on_top_it_is_the_module_itself():
+    text = verilog(Queue(8, depth=4), name="top", platform=FilePlatform())
+    assert not instances(text) and "skipstone_ram" in text
+
+
+class Around(wiring.Component):
+    """A multiply-accumulate array as a part."""
+
+    def __init__(self, array):
+        self._array = array
+        super().__init__({"value": In(8), "weights": In(len(array.weights)), "sums": Out(array.sums.shape())})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.array = array = self._array
+        m.d.comb += [array.value.eq(self.value), array.weights.eq(self.weights), self.sums.eq(array.sums), array.en.eq(1)]
+        return m
 
 
 def test_a_port_without_bits_is_left_out():
-    text = verilog(Chain(Queue(8, depth=4)), name="chain", platform=FilePlatform())
-    assert "[-1:0]" not in text
+    array = MacArray(pes=2, ways=2, shape=8, weight_width=8, sum_width=20, family="behavioural")
+    assert len(array.select) == 0
+    text = verilog(Around(array), name="around", platform=FilePlatform())
+    assert "select" not in text and ".drain_en(" in text

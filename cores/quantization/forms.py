@@ -4,6 +4,7 @@ import onnx
 from onnx import numpy_helper
 
 from cores.importer.reader import array
+from cores.quantization.replace_all import replace_all
 
 __all__ = ["add_sums", "copy_shared", "simplify_gemms"]
 
@@ -22,9 +23,7 @@ def add_sums(graph):
             made = output if index == len(node.input) else f"{output}_of_{index}"
             nodes.append(onnx.helper.make_node("Add", [total, name], [made], node.name))
             total = made
-    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(nodes)
+    replace_all(graph.node, nodes)
 
 
 def simplify_gemms(graph):

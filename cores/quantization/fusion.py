@@ -5,6 +5,7 @@ are; so roundings inside and of constants cost accuracy for nothing.
 """
 from cores.importer.affine import ARITHMETIC
 from cores.importer.pointwise import FUNCTIONS
+from cores.quantization.replace_all import replace_all
 
 __all__ = ["POINTWISE", "fuse"]
 
@@ -78,7 +79,5 @@ def _remove_unread(graph):
             nodes.append(node)
     nodes.reverse()
     kept = [tensor for tensor in graph.initializer if tensor.name in read]
-    for field, values in ((graph.node, nodes), (graph.initializer, kept)):
-        values = [type(v).FromString(v.SerializeToString()) for v in values]
-        del field[:]
-        field.extend(values)
+    replace_all(graph.node, nodes)
+    replace_all(graph.initializer, kept)

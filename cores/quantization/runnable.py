@@ -3,6 +3,7 @@ import numpy as np
 import onnx
 
 from cores.errors import UserError
+from cores.quantization.replace_all import replace_all
 
 __all__ = ["float_averages", "session", "with_zero_points"]
 
@@ -97,6 +98,4 @@ def _copy_shared(graph):
 
     for node in graph.node:
         own(node)
-    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del graph.node[:]
-    graph.node.extend(nodes)
+    replace_all(graph.node, nodes)

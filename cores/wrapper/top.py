@@ -157,4 +157,3 @@ def with_axi_reset(component):
 def _stream(port, stream):
     """Connections of a design's stream to that of a guard."""
     return {f"{port}_{name}": getattr(stream, name) for name in stream.signature.members}
-
