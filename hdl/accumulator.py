@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from .check import positive
+from .count import count_both_ways, counter
 from .dot import sums_layout
 from .memory import ram, rom, times
 from .rom import Rom, pack
@@ -101,28 +102,29 @@ class Accumulator(wiring.Component):
                 shape=self.sum_width * self.ways, depth=1 << bits, init=[])
             write, read = memory.write_port(), memory.read_port()
             tail, level = Signal(bits, name=f"tail_{n}"), Signal(bits + 1, name=f"level_{n}")
+            any_held = Signal(name=f"any_{n}")      # known a cycle ahead: all lanes wait for all
             m.d.comb += [lane.ready.eq(~level[-1]), write.en.eq(lane.valid & lane.ready),
                          write.addr.eq(tail), write.data.eq(Cat(*lane.payload)),
                          read.addr.eq(head), read.en.eq(en)]
-            m.d.sync += [tail.eq(tail + write.en), level.eq(level + write.en - pop)]
-            waiting.append(level != 0)
+            with m.If(write.en):
+                m.d.sync += tail.eq(tail + 1)
+            count_both_ways(m, level, write.en, pop, early=write.en)
+            m.d.sync += any_held.eq(write.en | any_held & ~(pop & (level == 1)))
+            waiting.append(any_held)
             rows.append([read.data.word_select(w, self.sum_width).as_signed() for w in range(self.ways)])
         m.d.comb += [en.eq(~self.o.valid | self.o.ready), pop.eq(en & Cat(waiting).all())]
-        m.d.sync += head.eq(head + pop)
+        with m.If(pop):
+            m.d.sync += head.eq(head + 1)
 
         bias = np.zeros(self.words * self.ways, np.int64)
         bias[:len(self.bias)] = self.bias
         m.submodules.bias = biases = Rom(
             self.width * self.ways, pack(bias.reshape(self.words, self.ways), self.width))
-        number = Signal(range(max(2, self.words)))
+        number, end = counter(m, self.words, pop, name="number")
         valid, last = Signal(), Signal(reset_less=True)
         m.d.comb += [biases.address.eq(number), biases.en.eq(en)]
         with m.If(en):
-            m.d.sync += [valid.eq(pop), last.eq(number == self.words - 1)]
-        with m.If(pop):
-            m.d.sync += number.eq(number + 1)
-            with m.If(number == self.words - 1):
-                m.d.sync += number.eq(0)
+            m.d.sync += [valid.eq(pop), last.eq(end)]
 
         rows.append([biases.data.word_select(w, self.width).as_signed() for w in range(self.ways)])
         while len(rows) > 1:                    # a tree with a register after every level

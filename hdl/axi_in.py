@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from .axi import AxiStreamSignature, check_format, lane_bits
 from .check import positive
+from .count import counter
 from .memory import times
 from .stream import PixelSignature, Queue, channels_of_way, connect_streams, queue_memories
 
@@ -116,12 +117,12 @@ class AxiInput(wiring.Component):
         ended = Signal()                        # TLAST was in the newest beat held
         surplus = Signal()                      # beyond the frame, up to TLAST
 
-        index, pixel = Signal(range(self._channels)), Signal(range(self._pixels))
-        closing = index == self._channels - 1
-        final = closing & (pixel == self._pixels - 1)
+        emit, finish, load, drop = Signal(), Signal(), Signal(), Signal()
+        index, closing = counter(m, self._channels, emit, name="index")
+        _, at_last = counter(m, self._pixels, emit & closing, name="pixel")
+        final = closing & at_last
         whole = level >= group
         at_hand = whole | ended                 # a frame cut short is made up with zeros
-        emit, finish, load, drop = Signal(), Signal(), Signal(), Signal()
         fewer, more = Signal(), Signal()        # bytes in the newest beat than a frame's last one has
         too_short, too_long = Signal(), Signal()
         left = Signal.like(level)               # units behind the group at hand
@@ -149,10 +150,6 @@ class AxiInput(wiring.Component):
             m.d.sync += ended.eq(0)
         with m.If(drop):
             m.d.sync += surplus.eq(~(self.s_axis.tvalid & self.s_axis.tlast))
-        with m.If(emit):
-            m.d.sync += index.eq(Mux(closing, 0, index + 1))
-            with m.If(closing):
-                m.d.sync += pixel.eq(Mux(final, 0, pixel + 1))
         m.d.sync += [
             self.was_short.eq(too_short | self.was_short & ~self.clear),
             self.was_long.eq(too_long | self.was_long & ~self.clear),
@@ -164,12 +161,13 @@ class AxiInput(wiring.Component):
             stored = Signal(self._shape, name=f"stored_{w}")
             raw = held[w * bits:(w + 1) * bits]
             raw = raw.as_signed() if self._sample.signed else raw
+            nonzero = Signal(name=f"nonzero_{w}")
             with m.If(level > w // unit):       # else the frame was cut short
-                m.d.comb += stored.eq(raw - self._zero_point)
+                m.d.comb += [stored.eq(raw - self._zero_point), nonzero.eq(raw != self._zero_point)]
             m.d.comb += [
                 queue.i.payload.value.eq(stored), queue.i.payload.channel.eq(index),
                 queue.i.payload.last.eq(closing),
-                queue.i.valid.eq(emit & (closing | (stored != 0) | self._keep_zeros)),
+                queue.i.valid.eq(emit & (closing | nonzero | self._keep_zeros)),
             ]
         return m
 

@@ -5,6 +5,7 @@ from amaranth.lib.wiring import In, Out
 
 from .axi import AxiStreamSignature, check_format, lane_bits
 from .check import positive
+from .count import counter
 from .memory import times
 from .stream import PixelSignature, Queue, channels_of_way, connect_streams, queue_memories
 
@@ -77,23 +78,23 @@ class AxiOutput(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         way, index = Signal(range(self._ways)), Signal(range(self._most))
-        pixel, position = Signal(range(self._pixels)), Signal(range(self._beat_samples))
+        position = Signal(range(self._beat_samples))
         put, room = Signal(), Signal()
         stored = Signal(self._shape)
         available = Signal()                    # the sample of this channel is known
+        _, closing = counter(m, self._channels, put, name="sample")
         for w, head in enumerate(self._heads(m)):
             here = head.payload.channel == index
             # The closing beat stays in sight until its way has no channel left.
-            done = index == channels_of_way(self._channels, self._ways, w) - 1
+            done = closing if self._ways == 1 else index == channels_of_way(self._channels, self._ways, w) - 1
             with m.If(way == w):
                 m.d.comb += [
                     available.eq(head.valid), stored.eq(Mux(here, head.payload.value, 0)),
                     head.ready.eq(put & Mux(head.payload.last, done, here)),
                 ]
 
-        closing = ((way == (self._channels - 1) % self._ways)
-                   & (index == (self._channels - 1) // self._ways))
-        final = closing & (pixel == self._pixels - 1)
+        _, at_last = counter(m, self._pixels, put & closing, name="pixel")
+        final = closing & at_last
         complete = final | (position == self._beat_samples - 1)
         m.d.comb += [
             room.eq(~self.m_axis.tvalid | self.m_axis.tready),
@@ -109,7 +110,7 @@ class AxiOutput(wiring.Component):
                 way.eq(Mux(closing | (way == self._ways - 1), 0, way + 1)),
             ]
             with m.If(closing):
-                m.d.sync += [index.eq(0), pixel.eq(Mux(final, 0, pixel + 1))]
+                m.d.sync += index.eq(0)
             with m.Elif(way == self._ways - 1):
                 m.d.sync += index.eq(index + 1)
 

@@ -155,10 +155,10 @@ def drain(m, mac, o, en, end, final, *, pes, filters):
     rest = -(-(filters - (-(-filters // pes) - 1) * pes) // ways)       # of the last pass
     full, short = Signal(), Signal()
     step, done = Signal(), Signal()
-    number = Signal(range(words))
+    number, at_end = Signal(range(words)), Signal()         # number is the last one: everything waits for that
     m.d.comb += [
         step.eq(full & (~o.valid | o.ready)),
-        done.eq(step & (number == Mux(short, rest - 1, words - 1))),
+        done.eq(step & at_end),
         en.eq(~end | ~full | done),
         mac.hold.eq(end & en), mac.select.eq(number), mac.drain_en.eq(step),
         Cat(*o.payload).eq(Cat(*mac.sums)),
@@ -166,8 +166,11 @@ def drain(m, mac, o, en, end, final, *, pes, filters):
     with m.If(~o.valid | o.ready):
         m.d.sync += o.valid.eq(full)
     with m.If(step):
-        m.d.sync += number.eq(Mux(done, 0, number + 1))
+        m.d.sync += [number.eq(Mux(done, 0, number + 1)),
+                     at_end.eq(number == (words - 2 if rest == 1 else Mux(short, rest - 2, words - 2)))]
     with m.If(mac.hold):
         m.d.sync += [full.eq(1), short.eq(final)]
+        if rest == 1 or words == 1:         # else the first sums are never the last
+            m.d.sync += at_end.eq(1 if words == 1 else final)
     with m.Elif(done):
         m.d.sync += full.eq(0)

@@ -44,7 +44,8 @@ def _word(shape, channels):
 
 
 def _lengths(channels, groups):
-    return data.ArrayLayout(range(channels + 1), groups)
+    """Whether a list has an entry, which is then known at once, and how many, modulo a power of two."""
+    return data.ArrayLayout(data.StructLayout({"any": 1, "count": range(channels)}), groups)
 
 
 def _list_layout(ring, weights, channels):
@@ -122,6 +123,15 @@ class WindowLane(wiring.Component):
         """Base of the list of ``group`` in ``slot``."""
         return self._ring.base(self._regions.word(self._regions.base(slot), group))
 
+    def _arriving(self, m):
+        """Base of the list that is being stored; slots follow each other, so that no multiplication is needed."""
+        if self._ring.dense and self._regions.dense:
+            return self._list(self.slot, self.group)
+        first = Signal(self._ring.base_shape)           # of the slot's lists
+        with m.If(self.close):
+            m.d.sync += first.eq(Mux(self.slot == self.slots - 1, 0, first + self._ring.base(self.groups)))
+        return first if self.groups == 1 else first + self._ring.base(self.group)
+
     def _store(self, m):
         """Ring of lists and memory of their lengths; returns the latter's read port."""
         # A pixel's lengths are one word, written when it closes: groups may be without a non-zero,
@@ -135,14 +145,15 @@ class WindowLane(wiring.Component):
         # Of the pixel that is arriving.
         stored = [Signal(size, name=f"stored_{g}") for g in range(self.groups)]
         m.d.comb += [
-            place.addr.eq(self._ring.word(self._list(self.slot, self.group),
-                                          select(stored, self.group))),
+            place.addr.eq(self._ring.word(self._arriving(m), select(stored, self.group))),
             place.en.eq(self.write),
             place.data.value.eq(self.value), place.data.channel.eq(self.channel),
             count.addr.eq(self.slot), count.en.eq(self.close),
         ]
-        for g, (before, after) in enumerate(zip(stored, count.data)):
-            m.d.comb += after.eq(before + (self.write & (self.group == g)))
+        for g, (before, length) in enumerate(zip(stored, count.data)):
+            write, after = Signal(name=f"write_{g}"), Signal.like(before, name=f"after_{g}")
+            m.d.comb += [write.eq(self.write & (self.group == g)), after.eq(before + write),
+                         length.any.eq(write | (before != 0)), length.count.eq(after)]
             m.d.sync += before.eq(Mux(self.close, 0, after))
         self._words = ring.read_port()
         return lengths.read_port()
@@ -184,11 +195,11 @@ class WindowLane(wiring.Component):
         m.submodules.lists = lists = Queue(layout, depth=LISTS)
         held = Signal()
         filled, close, load = Signal(), Signal(), Signal()
-        length = Signal(range(self.channels + 1))
+        length = Signal(counts.data[0].shape())
         newest = Signal(layout, reset_less=True)
         m.d.comb += [
-            length.eq(select(list(counts.data), found_group)),
-            filled.eq((length != 0) & ~found_empty),
+            length.eq(select([each.as_value() for each in counts.data], found_group)),
+            filled.eq(length.any & ~found_empty),
             lists.i.payload.eq(newest),
             lists.i.valid.eq(held & (newest.last | (found & filled))),
             close.eq(found & ~filled & found_end & held & ~newest.last),
@@ -200,7 +211,7 @@ class WindowLane(wiring.Component):
             m.d.sync += [
                 newest.base.eq(self._list(found_slot, found_group)),
                 newest.weights.eq(0 if self.by_channel else self._weights.base(found_tap)),
-                newest.ends.eq(Mux(filled, length - 1, 0)), newest.nothing.eq(~filled),
+                newest.ends.eq(Mux(filled, (length.count - 1)[:len(length.count)], 0)), newest.nothing.eq(~filled),
                 newest.last.eq(found_end), newest.final.eq(found_final)]
         with m.Elif(close):
             m.d.sync += [newest.last.eq(1), newest.final.eq(found_final)]

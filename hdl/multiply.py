@@ -144,8 +144,8 @@ class SerialMultiply(wiring.Component):
             places = Signal(len(factor), name=f"factor_{w}_{n}", reset_less=True)
             with m.If(self.en & load):
                 m.d.sync += [held.eq(operand), places.eq(factor)]
-            total, owed, bits = self._add_digits(
-                m, held, places, total, owed, first, step, f"{w}_{n}")
+            digit = self._next_digit(m, factor, places, load, step, f"{w}_{n}")
+            total, owed, bits = self._add_digits(m, held, places, total, owed, first, digit, f"{w}_{n}")
             operand, factor = held, places[2 * self.cycles:]
 
             # When the last unit has ended, the oldest bits of each unit are those of this product.
@@ -155,7 +155,16 @@ class SerialMultiply(wiring.Component):
             low.append(left[:2 * self.cycles])
         return Cat(*low, total)         # the highest digit is not negative: nothing is owed
 
-    def _add_digits(self, m, operand, factor, previous, missing, first, step, name):
+    def _next_digit(self, m, loaded, factor, load, step, name):
+        """The three bits of a digit, which are chosen a cycle ahead: those at its place and the one below."""
+        bits = Signal(3, name=f"bits_{name}", reset_less=True)
+        padded = Cat(factor, Const(0, 2 * self.cycles + 4))
+        following = (pick(m, list(padded[k:2 * self.cycles + k:2]), step) for k in (3, 4, 5))
+        with m.If(self.en):
+            m.d.sync += bits.eq(Mux(load, loaded[1:4], Cat(*following)))
+        return bits
+
+    def _add_digits(self, m, operand, factor, previous, missing, first, bits, name):
         """A unit: its accumulator, what is owed to its lowest bits, and the two bits that leave."""
         width = self.width + 2          # an accumulator stays below 8/3 of the sum's magnitude
         if previous is None:            # the lowest digit's product; the +1 of a negation is owed
@@ -168,10 +177,7 @@ class SerialMultiply(wiring.Component):
         m.d.comb += [source.eq(Mux(first, previous, total)),
                      debt.eq(Mux(first, missing, owed))]
 
-        # A digit is the two bits at its place and the one below.
-        padded = Cat(factor, Const(0, 2 * self.cycles + 2))
-        below, one, two = (
-            pick(m, list(padded[k:2 * self.cycles + k:2]), step) for k in (1, 2, 3))
+        below, one, two = bits
         digit = Signal(width, name=f"digit_{name}")
         m.d.comb += digit.eq(Mux(below ^ one, operand, Mux(two ^ one, operand << 1, 0))
                              ^ two.replicate(width))

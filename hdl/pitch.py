@@ -76,14 +76,14 @@ class Pitch:
     def __init__(self, size, blocks):
         self.size = size
         self.depth = size * blocks
-        self._dense = size & (size - 1) == 0
+        self.dense = size & (size - 1) == 0
         self._bits = bits_for(size - 1) if size > 1 else 0
-        self.base_shape = range(blocks if self._dense else self.depth)
+        self.base_shape = range(blocks if self.dense else self.depth)
 
     def base(self, block):
-        return block if self._dense else times(block, self.size)
+        return block if self.dense else times(block, self.size)
 
     def word(self, base, offset):
-        if not self._dense:
+        if not self.dense:
             return base + offset
         return Cat(offset[:self._bits], base) if self._bits else base

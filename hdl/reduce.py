@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from .check import positive
+from .count import counter
 from .lane import product_layout
 from .memory import distributed, times
 from .pitch import lookup
@@ -119,10 +120,11 @@ class Reduce(wiring.Component):
         apply, go, end = Signal(), Signal(), Signal()
         # After a reset one drain clears both banks.
         clearing, draining = Signal(init=1), Signal(init=1)
-        number, drained = Signal(range(max(2, self.channels))), Signal()
+        number, at_end = counter(m, self.channels, go & draining, name="number")
+        drained = Signal()
         m.d.comb += [
             go.eq(~self.o.valid | self.o.ready),
-            drained.eq(go & (number == self.channels - 1)),
+            drained.eq(go & at_end),
             apply.eq(have & ~clearing & (~product.last | ~draining | drained)),
             end.eq(apply & product.last),
             self.i.ready.eq(~have | apply),
@@ -131,10 +133,8 @@ class Reduce(wiring.Component):
             m.d.sync += [have.eq(self.i.valid), product.eq(self.i.payload)]
 
         bank = Signal()                             # the one that gathers
-        with m.If(go & draining):
-            m.d.sync += number.eq(number + 1)
-            with m.If(drained):
-                m.d.sync += [number.eq(0), draining.eq(0), clearing.eq(0)]
+        with m.If(draining & drained):
+            m.d.sync += [draining.eq(0), clearing.eq(0)]
         with m.If(end):
             m.d.sync += [bank.eq(~bank), draining.eq(1)]
 
@@ -146,8 +146,9 @@ class Reduce(wiring.Component):
             # Signed values with the sign bit flipped: as unsigned ones, with 0 for "none yet".
             flip = 1 << (self.shape.width - 1) if self.shape.signed else 0
             m.submodules.state = state = Banks(self.shape.width, channels=self.channels)
-            m.d.comb += [state.data.eq(product.value.as_unsigned() ^ flip),
-                         state.write.eq(apply & (state.data > state.old))]
+            value = product.value.as_unsigned() ^ flip
+            # Written always: an enable would wait for the comparison, and be the longest path of all.
+            m.d.comb += [state.data.eq(Mux(value > state.old, value, state.old)), state.write.eq(apply)]
             result = state.drained ^ flip
         banks = [state]
         if self._counts:
@@ -164,7 +165,7 @@ class Reduce(wiring.Component):
             m.d.sync += [
                 self.o.valid.eq(draining & ~clearing), self.o.payload.value.eq(result),
                 self.o.payload.channel.eq(number),
-                self.o.payload.last.eq(number == self.channels - 1)]
+                self.o.payload.last.eq(at_end)]
         return m
 
     def _inside(self, m, end):

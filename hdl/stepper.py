@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .bounds import plus
+from .count import counter
 from .pitch import lookup, raster
 from .repeated import repeated
 from .stream import Queue
@@ -93,12 +94,11 @@ class Stepper(wiring.Component):
         m = Module()
         walk, slots = self.walk, self.slots
         y, x = walk.axes(self.row, self.rows)
-        ox = Signal(range(walk.out_width))
-        oy = Signal(range(walk.out_height))
-        turn, group = Signal(range(self.passes)), Signal(range(self.groups))
-        turns_end = Signal()
-        row_end = Signal()
-        m.d.comb += [row_end.eq(ox == walk.out_width - 1), turns_end.eq(turn == self.passes - 1)]
+        taken, done = self.o.valid & self.o.ready, Signal()
+        ox, row_end = counter(m, walk.out_width, done, name="ox")
+        oy, _ = counter(m, walk.out_height, done & row_end, name="oy")
+        _, turns_end = counter(m, self.passes, taken, name="turn")
+        group = Signal(range(self.groups))
 
         # Slot of the window's first tap.
         left = [start for start, _ in x.spans]
@@ -146,23 +146,20 @@ class Stepper(wiring.Component):
             self.o.payload.group.eq(group),
             self.o.payload.final.eq(turns_end & (group == self.groups - 1)),
         ]
-        done = Signal()
-        m.d.comb += [done.eq(self.o.valid & self.o.ready & self.o.payload.final),
+        m.d.comb += [done.eq(taken & self.o.payload.final),
                      freed.i.valid.eq(done), freed.i.payload.eq(frees)]
-        with m.If(self.o.valid & self.o.ready):
-            m.d.sync += [turn.eq(turn + 1), tap.eq(tap + y.taps * x.taps)]
+        with m.If(taken):
+            m.d.sync += tap.eq(tap + y.taps * x.taps)
             with m.If(turns_end):
-                m.d.sync += [turn.eq(0), group.eq(group + 1)]
+                m.d.sync += group.eq(group + 1)
         with m.If(done):
-            m.d.sync += [group.eq(0), tap.eq(0), slot.eq(next_slot), ox.eq(ox + 1)]
-            with m.If(row_end):
-                m.d.sync += [ox.eq(0), oy.eq(Mux(oy == walk.out_height - 1, 0, oy + 1))]
+            m.d.sync += [group.eq(0), tap.eq(0), slot.eq(next_slot)]
         m.d.sync += ahead.eq(plus(ahead, Mux(done, wait, 0), self.arrived))
 
-        # The slots taken, less all that there are.
-        taken = Signal(range(-limit, 1), init=-slots - keeps[0][0])
-        m.d.comb += [self.room.eq(taken < 0), freed.o.ready.eq(self.released)]
-        m.d.sync += taken.eq(plus(taken, Mux(self.released, freed.o.payload, 0), self.arrived))
+        # The slots in use, less all that there are.
+        used = Signal(range(-limit, 1), init=-slots - keeps[0][0])
+        m.d.comb += [self.room.eq(used < 0), freed.o.ready.eq(self.released)]
+        m.d.sync += used.eq(plus(used, Mux(self.released, freed.o.payload, 0), self.arrived))
         return m
 
     def _skipped(self, needs, keeps):

@@ -146,8 +146,8 @@ def queue_memories(shape, depth):
 class Queue(wiring.Component):
     """First-in first-out buffer with a registered output.
 
-    Two cycles from input to output, one transfer per cycle. No output depends combinationally on
-    an input, except that the output register refills in the cycle in which it is read.
+    Two cycles from input to output, one transfer per cycle. ``i.ready``, ``o.valid`` and ``o.payload``
+    are registers.
     It holds ``depth`` payloads besides the one in the output register.
 
     Parameters
@@ -188,19 +188,25 @@ class Queue(wiring.Component):
         m.submodules.memory = memory = Memory(shape=width, depth=self.depth, init=[])
         write, read = memory.write_port(), memory.read_port()
         # One bit more than the address tells full from empty.
-        head, tail = Signal(self._bits + 1), Signal(self._bits + 1)
+        head, tail, after = Signal(self._bits + 1), Signal(self._bits + 1), Signal(self._bits + 1, init=1)
         empty = head == tail
-        full = (head[:-1] == tail[:-1]) & (head[-1] != tail[-1])
+        # Long chains of logic begin with a queue's ready: it is known a cycle ahead.
+        full, fills, moves = Signal(), Signal(), Signal()
         m.d.comb += [
+            fills.eq(after == head ^ self.depth), moves.eq(read.en & ~empty),
             self.i.ready.eq(~full), write.addr.eq(tail), write.en.eq(self.i.valid & ~full),
             write.data.eq(self.i.payload.as_value() if hasattr(self.i.payload, "as_value")
                           else self.i.payload),
             read.addr.eq(head), read.en.eq(~self.o.valid | self.o.ready),
             Cat(self.o.payload).eq(read.data),
         ]
-        m.d.sync += tail.eq(tail + write.en)
+        m.d.sync += full.eq((full | write.en & fills) & ~moves)
+        with m.If(write.en):
+            m.d.sync += [tail.eq(after), after.eq(after + 1)]
         with m.If(read.en):
-            m.d.sync += [self.o.valid.eq(~empty), head.eq(head + ~empty)]
+            m.d.sync += self.o.valid.eq(~empty)
+        with m.If(moves):
+            m.d.sync += head.eq(head + 1)
         return m
 
 

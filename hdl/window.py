@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from .check import positive
+from .count import count_both_ways
 from .lane import WindowLane, lane_memories, product_layout
 from .memory import times, total
 from .pitch import divided
@@ -238,7 +239,7 @@ class Window(wiring.Component):
                 continue
             # Windows that this lane has read and others may not have.
             ahead = Signal(range(IN_FLIGHT + 4), name=f"ahead_{lane}_{r}")
-            m.d.sync += ahead.eq(ahead + unit.done - stepper.released)
+            count_both_ways(m, ahead, unit.done, stepper.released, early=stepper.released)
             waiting.append(ahead != 0)
         ready = Cat(unit.i.ready for unit in taken).all()
         m.d.comb += stepper.o.ready.eq(ready)
