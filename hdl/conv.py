@@ -9,8 +9,8 @@ from amaranth.lib.wiring import In, Out
 from .accumulator import Accumulator
 from .bounds import signed_bits, sum_bounds
 from .check import between, positive
+from .clusters import CLUSTER, Clusters, clusters_dsps
 from .dot import SparseDot
-from .mac import dsp_count
 from .memory import total
 from .requantize import Requantize, requantize_dsps
 from .stream import PixelSignature, connect_pixels, connect_streams
@@ -22,8 +22,8 @@ __all__ = ["Conv", "conv_dsps"]
 
 def conv_dsps(shape, *, weight_width, width, lanes, pes, out_ways, family, requantize_cycles=1):
     """DSP blocks of a stage with ``lanes`` lanes in all, whose totals have ``width`` bits."""
-    return (lanes * dsp_count(pes=pes, ways=out_ways, shape=shape, weight_width=weight_width,
-                              sum_width=width, family=family)
+    return (lanes * clusters_dsps(shape, weight_width=weight_width, sum_width=width, pes=pes, ways=out_ways,
+                                  family=family)
             + requantize_dsps(width, ways=out_ways, family=family, cycles=requantize_cycles))
 
 
@@ -58,7 +58,8 @@ class Conv(wiring.Component):
         Requantization, see :class:`~hdl.requantize.Requantize`.
     pes, lanes, row_lanes : int
         Processing elements per lane, channel lanes and row lanes. With several groups, ``pes``
-        divides the filters of a group, and ``lanes`` its channels.
+        divides the filters of a group, and ``lanes`` its channels. More than 64 PEs form
+        :class:`~hdl.clusters.Clusters`, which they have to fill.
     ways, out_ways : int
         Ways of the input, which divide ``lanes``, and of the output, which divide ``pes``.
     windows, slots : int
@@ -130,9 +131,10 @@ class Conv(wiring.Component):
         width = max(signed_bits(least.min(), most.max()),
                     signed_bits(bias.min(), bias.max()), sum_width)
 
-        self.dots = [SparseDot(shape, weights=w, weight_width=weight_width, pes=pes,
-                               sum_width=sum_width, ways=out_ways, depth=self.window.depth,
-                               family=family, weights_in_blocks=weights_in_blocks) for w in per_lane]
+        dot = Clusters if pes > CLUSTER else SparseDot
+        self.dots = [dot(shape, weights=w, weight_width=weight_width, pes=pes, sum_width=sum_width, ways=out_ways,
+                         depth=self.window.depth, family=family, weights_in_blocks=weights_in_blocks)
+                     for w in per_lane]
         self.accumulator = Accumulator(
             lanes=len(self.dots), sum_width=sum_width, bias=bias, width=width, ways=out_ways,
             windows=windows)

@@ -15,6 +15,7 @@ from rich.table import Table
 from cores import cli, graph
 from cores.emit import FilePlatform
 from cores.synthesis import FAMILIES, synthesise
+from cores.timing import longest_paths
 from hdl.conv import Conv
 from hdl.walk import Walk
 from sim import reference, stage_bench
@@ -79,13 +80,17 @@ def synthesised(stage, family):
     """Figures of a stage after Yosys, everything included."""
     _, component = build(replace(stage, family=FAMILIES[family]))
     platform = FilePlatform()
-    cells = synthesise(stage_bench.emit(component, platform), top="stage", family=family,
-                       files=platform.files)
+    with tempfile.TemporaryDirectory() as folder:
+        netlist = Path(folder, "netlist.json")
+        cells = synthesise(stage_bench.emit(component, platform), top="stage", family=family, files=platform.files,
+                           netlist=netlist)
+        longest, = longest_paths(json.loads(netlist.read_text())["modules"]["stage"], 1)
     return {
         "stage": stage.label, "family": family, "lanes": stage.lanes * stage.row_lanes, "pes": stage.pes,
         "multipliers": component.multipliers, "lut": cells.lut, "ff": cells.ff, "dsp": cells.dsp,
         "dsp_predicted": component.dsp_count, "bram36": cells.bram36,
-        "lut_per_multiplier": cells.lut / component.multipliers,
+        "lut_per_multiplier": cells.lut / component.multipliers, "logic_levels": longest.levels,
+        "longest_path": f"{longest.source} -> {longest.target}",
     }
 
 
@@ -221,6 +226,7 @@ SYNTHESISED = {
     "LUT": lambda row: f"{row['lut']:,}", "LUT per multiplier": lambda row: f"{row['lut_per_multiplier']:.1f}",
     "FF": lambda row: f"{row['ff']:,}", "DSP": lambda row: str(row["dsp"]),
     "DSP predicted": lambda row: str(row["dsp_predicted"]), "BRAM36": lambda row: f"{row['bram36']:g}",
+    "levels": lambda row: str(row["logic_levels"]),
 }
 
 

@@ -68,13 +68,13 @@ def compare(sink, expected, ways):
 
 
 def check_dot(*, filters, addresses, pes, ways=1, weight_width=8, activation="u8",
-              lengths=(5, 0, 9), seed=0, p_in=1.0, p_out=1.0, extreme=False, family="behavioural"):
+              lengths=(5, 0, 9), seed=0, p_in=1.0, p_out=1.0, extreme=False, family="behavioural", dot=SparseDot):
     shape, low, high = ACTIVATIONS[activation]
     rng = np.random.default_rng(seed)
     weights = weights_of(rng, filters, addresses, weight_width, extreme)
     least, most = sum_bounds(weights, 0, low, high)
-    dut = SparseDot(shape, weights=weights, weight_width=weight_width, pes=pes, ways=ways,
-                    sum_width=signed_bits(least.min(), most.max()), family=family)
+    dut = dot(shape, weights=weights, weight_width=weight_width, pes=pes, ways=ways,
+              sum_width=signed_bits(least.min(), most.max()), family=family)
     payloads, windows = random_windows(rng, low, high, addresses, dut.passes, lengths, extreme)
     expected = sums(weights, windows)
     sink = Sink(dut.o, len(windows) * -(-filters // ways), p_out)

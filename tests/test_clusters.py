@@ -1,0 +1,123 @@
+# amaranth: UnusedElaboratable=no
+"""Sparse dot products in clusters of PEs: what :mod:`test_dot` asks of one, with clusters of four PEs."""
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hdl import clusters
+from hdl.clusters import Clusters, cluster_count, clusters_dsps, clusters_memories
+from sim.harness import Sink, Source, offers_without_ready
+from strategies import STALLS, activations, check, latencies, run_after_reset, seeds, shares
+from test_dot import check_dot, compare, random_windows, sums, weights_of
+
+
+@pytest.fixture(autouse=True)
+def of_four(monkeypatch):
+    monkeypatch.setattr(clusters, "CLUSTER", 4)
+
+
+@st.composite
+def cases(draw):
+    ways = draw(st.integers(1, 4))
+    count = draw(st.integers(2, 4))
+    pes = count * ways * (4 // ways)
+    return {"filters": draw(st.integers(1, 3 * pes)), "addresses": draw(st.integers(1, 20)),
+            "pes": pes, "ways": ways, "weight_width": draw(st.integers(2, 16)),
+            "activation": draw(activations), "seed": draw(seeds),
+            "lengths": draw(st.lists(st.integers(0, 12), min_size=1, max_size=8)),
+            "p_in": draw(shares)[0], "p_out": draw(shares)[0], "extreme": draw(st.booleans())}
+
+
+@given(case=cases())
+@check(40)
+def test_clusters(case):
+    check_dot(dot=Clusters, **case)
+
+
+CORNERS = {
+    "one filter": dict(filters=1, addresses=1, pes=8, lengths=[1, 1, 0, 1]),
+    "one pass": dict(filters=8, addresses=9, pes=8),
+    "a last pass of fewer sums than clusters": dict(filters=13, addresses=9, pes=12),
+    "the clusters' last passes differ": dict(filters=17, addresses=9, pes=12),
+    "three clusters of two ways": dict(filters=24, addresses=9, pes=12, ways=2),
+    "one transfer for each cluster": dict(filters=16, addresses=4, pes=8, ways=4, lengths=[1] * 8),
+    "all zeros": dict(filters=16, addresses=9, pes=8, lengths=[0] * 6),
+    "all dense": dict(filters=16, addresses=12, pes=8, lengths=[12] * 4),
+}
+
+
+@pytest.mark.parametrize("name", CORNERS)
+@pytest.mark.parametrize("p_in, p_out", STALLS)
+def test_corners(name, p_in, p_out):
+    check_dot(dot=Clusters, p_in=p_in, p_out=p_out, **CORNERS[name])
+
+
+@pytest.mark.parametrize("length", [1, 5])
+@pytest.mark.parametrize("pes, ways", [(8, 1), (12, 2), (8, 4)])
+def test_latency(length, pes, ways):
+    """From the last product of a pass to its first sums; a sum in every cycle from then on."""
+    sink = check_dot(dot=Clusters, filters=pes, addresses=9, pes=pes, ways=ways, lengths=[length])
+    assert latencies(sink)[0] == length - 1 + Clusters.latency
+    assert latencies(sink) == list(range(latencies(sink)[0], latencies(sink)[0] + pes // ways))
+
+
+@pytest.mark.parametrize("length, pes, ways", [(9, 8, 1), (8, 8, 1), (2, 8, 1), (2, 8, 2), (1, 12, 1), (1, 8, 4)])
+@pytest.mark.parametrize("passes", [1, 3])
+def test_rate(length, pes, ways, passes):
+    """The same as of one cluster."""
+    sink = check_dot(dot=Clusters, filters=pes * passes, addresses=9, pes=pes, ways=ways, lengths=[length] * 6)
+    words = pes // ways
+    ends = latencies(sink)[words - 1::words]
+    assert set(np.diff(ends)[1:]) == {max(length, words)}
+
+
+def test_offers_without_ready():
+    dut = Clusters(8, weights=np.ones((8, 3), int), weight_width=2, pes=8, sum_width=12)
+    payload = {"value": 1, "address": 0, "last": 1, "final": 1}
+    assert offers_without_ready(dut, [Source(dut.i, [payload] * 3)], dut.o)
+
+
+@pytest.mark.parametrize("cycles", [1, 6, 9, 13, 30])
+def test_reset_in_a_pass(cycles):
+    rng = np.random.default_rng(cycles)
+    weights = weights_of(rng, 13, 6, 8)
+    dut = Clusters(8, weights=weights, weight_width=8, pes=8, sum_width=24)
+    junk, _ = random_windows(rng, 0, 255, 6, 2, [5, 2, 6])
+    payloads, windows = random_windows(rng, 0, 255, 6, 2, [3, 0, 6])
+    sink = Sink(dut.o, 13 * len(windows), 0.7)
+    run_after_reset(dut, [Source(dut.i, junk)], [Source(dut.i, payloads)], [sink], cycles=cycles)
+    compare(sink, sums(weights, windows), 1)
+
+
+@given(filters=st.integers(1, 30), addresses=st.integers(1, 9), count=st.integers(2, 4), ways=st.sampled_from([1, 2, 4]))
+@check(50)
+def test_memories_are_predicted(filters, addresses, count, ways):
+    """With a word for every PE, as long as the last pass fills its clusters."""
+    pes = 4 * count
+    dut = Clusters(8, weights=np.ones((filters, addresses), int), weight_width=8, pes=pes, ways=ways, sum_width=24)
+    assert dut.memories == clusters_memories(
+        8, depth=dut.passes * addresses, filters=filters, addresses=addresses, pes=pes, ways=ways, weight_width=8)
+
+
+@pytest.mark.parametrize("pes, ways, count", [(4, 1, 1), (8, 1, 2), (9, 1, 3), (6, 3, 2), (4, 4, 1)])
+def test_cluster_count(pes, ways, count):
+    assert cluster_count(pes, ways) == count
+
+
+def test_dsps_of_all_clusters():
+    given = {"weight_width": 8, "sum_width": 24, "family": "dsp48e2"}
+    assert clusters_dsps(8, pes=12, ways=1, **given) == 3 * clusters_dsps(8, pes=4, ways=1, **given) == 6
+
+
+@pytest.mark.parametrize("kwargs, error, message", [
+    (dict(pes=10, ways=1), ValueError, "PEs must be a multiple of 3, the ways of 3 clusters, not 10"),
+    (dict(pes=0), TypeError, "PEs must be a positive integer, not 0"),
+    (dict(ways=0), ValueError, "Ways must be from 1 to 4, not 0"),
+    (dict(ways=5, pes=10), ValueError, "Ways must be from 1 to 4, not 5"),
+    (dict(weights=np.zeros(3, int)), ValueError, r"Weights must be of shape \(filters, addresses\), not \(3,\)"),
+    (dict(depth=2), ValueError, "Depth must be at least 6, not 2"),
+])
+def test_clusters_refuse(kwargs, error, message):
+    with pytest.raises(error, match=f"^{message}$"):
+        Clusters(8, **{"weights": np.ones((16, 3), int), "weight_width": 4, "pes": 8, "sum_width": 16} | kwargs)
