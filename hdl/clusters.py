@@ -21,8 +21,8 @@ QUEUED = 2          # products that a cluster may lag behind the fastest
 
 
 def cluster_count(pes, ways):
-    """Clusters of ``pes`` PEs that are drained ``ways`` at a time; 1 if they are few enough for one."""
-    return 1 if pes <= CLUSTER else -(-pes // (CLUSTER // ways * ways))
+    """Clusters of ``pes`` PEs that are drained ``ways`` at a time, at most 64; also of arrays."""
+    return -(-pes // (CLUSTER // ways * ways))
 
 
 def clusters_dsps(shape, *, weight_width, sum_width, pes, ways, family):
@@ -32,9 +32,8 @@ def clusters_dsps(shape, *, weight_width, sum_width, pes, ways, family):
                              sum_width=sum_width, family=family)
 
 
-def clusters_memories(shape, *, depth, filters, addresses, pes, ways, weight_width, weights_in_blocks=False):
-    """Memories of ``pes`` PEs, in however many clusters: weights, and queues if there are several."""
-    count = cluster_count(pes, ways)
+def clusters_memories(shape, *, depth, filters, addresses, pes, count, weight_width, weights_in_blocks=False):
+    """Memories of ``pes`` PEs in ``count`` clusters: weights, and queues if there are several."""
     weights = dot_memories(filters=-(-filters // pes) * pes // count, addresses=addresses, pes=pes // count,
                            weight_width=weight_width, weights_in_blocks=weights_in_blocks)
     queues = [queue_memories(product_layout(shape, depth), QUEUED)] if count > 1 else []

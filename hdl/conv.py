@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from .accumulator import Accumulator
 from .bounds import signed_bits, sum_bounds
 from .check import between, positive
-from .clusters import CLUSTER, Clusters, clusters_dsps
+from .clusters import CLUSTER, Clusters, cluster_count, clusters_dsps
 from .dot import SparseDot
 from .memory import total
 from .requantize import Requantize, requantize_dsps
@@ -131,7 +131,7 @@ class Conv(wiring.Component):
         width = max(signed_bits(least.min(), most.max()),
                     signed_bits(bias.min(), bias.max()), sum_width)
 
-        dot = Clusters if pes > CLUSTER else SparseDot
+        dot = Clusters if cluster_count(pes, between("Output ways", out_ways, 1, CLUSTER)) > 1 else SparseDot
         self.dots = [dot(shape, weights=w, weight_width=weight_width, pes=pes, sum_width=sum_width, ways=out_ways,
                          depth=self.window.depth, family=family, weights_in_blocks=weights_in_blocks)
                      for w in per_lane]

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import test_conv
 from hdl import clusters
 from hdl.clusters import Clusters, cluster_count, clusters_dsps, clusters_memories
 from sim.harness import Sink, Source, offers_without_ready
@@ -33,6 +34,14 @@ def cases(draw):
 @check(40)
 def test_clusters(case):
     check_dot(dot=Clusters, **case)
+
+
+@given(case=test_conv.cases())
+@check(15)
+def test_stage(case):
+    """A convolution whose PEs are two clusters."""
+    pes = 2 * (4 // case["out_ways"]) * case["out_ways"]
+    test_conv.check_stage(**case | {"pes": pes, "filters": max(case["filters"], pes)})
 
 
 CORNERS = {
@@ -97,7 +106,7 @@ def test_memories_are_predicted(filters, addresses, count, ways):
     pes = 4 * count
     dut = Clusters(8, weights=np.ones((filters, addresses), int), weight_width=8, pes=pes, ways=ways, sum_width=24)
     assert dut.memories == clusters_memories(
-        8, depth=dut.passes * addresses, filters=filters, addresses=addresses, pes=pes, ways=ways, weight_width=8)
+        8, depth=dut.passes * addresses, filters=filters, addresses=addresses, pes=pes, count=count, weight_width=8)
 
 
 @pytest.mark.parametrize("pes, ways, count", [(4, 1, 1), (8, 1, 2), (9, 1, 3), (6, 3, 2), (4, 4, 1)])

@@ -18,9 +18,10 @@ from cores.resources.memory_blocks import blocks
 from cores.resources.predict import Resources, design_resources, stage_resources
 from cores.resources.random_stages import KINDS, random_stage
 from cores.resources.stage_amounts import lane_sum_bits, stage_terms
-from cores.stages import Engine, Folding, component
+from cores.stages import Engine, Folding, component, dsps
 from cores.synthesis import FAMILIES, Cells, synthesise
 from cores.top import Top
+from hdl import clusters
 from hdl.memory import MemorySize
 from platforms import board
 
@@ -116,6 +117,24 @@ def test_convolutions_are_described_without_their_component(kind):
             assert stage_resources(network, node, folding, engine).dsp == stage.dsp_count
         assert stage.accumulator.sum_width == lane_sum_bits(
             node, network.tensors["in"], folding.lanes, folding.row_lanes)
+
+
+def test_clusters_are_described_without_their_component(monkeypatch):
+    monkeypatch.setattr(clusters, "CLUSTER", 4)
+    seen = set()
+    for seed in range(60):
+        network, folding = random_stage("wide conv", seed)
+        node, = network.nodes
+        count = clusters.cluster_count(folding.pes, folding.out_ways)
+        if folding.pes % (count * folding.out_ways) or folding.out_ways > 4:
+            continue
+        stage, engine = component(network, node, folding, Engine(family="dsp48e2")), Engine(family="dsp48e2")
+        memories, terms = stage_terms(network, node, folding, engine)
+        assert memories == stage.memories
+        assert dsps(network, node, folding, engine) == stage.dsp_count
+        assert terms["dot"] == count * folding.lanes * folding.row_lanes
+        seen.add(count)
+    assert len(seen) > 3
 
 
 @pytest.mark.parametrize("kind", KINDS)

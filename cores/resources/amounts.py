@@ -9,12 +9,13 @@ from math import gcd
 from amaranth import Shape
 from amaranth.utils import bits_for
 
+from hdl.clusters import QUEUED, cluster_count
 from hdl.mac import dsp_count
 from hdl.reduce import most_taps
 from hdl.stream import channels_of_way
 from hdl.window import default_slots
 
-__all__ = ["accumulator", "axi_in", "axi_out", "bits", "deal", "dots", "lane", "pitch_adders", "queue", "reduce",
+__all__ = ["accumulator", "axi_in", "axi_out", "bits", "clusters", "deal", "dots", "lane", "pitch_adders", "queue", "reduce",
            "requantize", "stepper", "sum_of", "times", "weigh", "window"]
 
 SMALLEST_PRODUCT = 9        # bits of a product for which Yosys takes a DSP block
@@ -110,6 +111,15 @@ def dots(shape, *, lanes, pes, ways, weight_width, sum_width, family):
         amounts |= {"dot pair": lanes * (pes - blocks), "dot carries": lanes * (pes - blocks) * carries,
                     "dot excess": lanes * ways * sum_width}
     return amounts
+
+
+def clusters(shape, *, pes, ways, sum_width, **kwargs):
+    """The dot products of a lane, in however many clusters."""
+    count = cluster_count(pes, ways)
+    each = dots(shape, lanes=1, pes=pes // count, ways=ways, sum_width=sum_width, **kwargs)
+    if count == 1:
+        return each
+    return sum_of(times(count, each), queue(QUEUED, count), {"dot mux": ways * sum_width * -(-(count - 1) // 3)})
 
 
 def accumulator(*, lanes, sum_width, width, filters, ways, windows=4):

@@ -22,8 +22,8 @@ from cores.stages import (
 )
 from hdl.accumulator import accumulator_memories
 from hdl.bounds import signed_bits
+from hdl.clusters import cluster_count, clusters_memories
 from hdl.depthwise import depthwise_memories, depthwise_widths, windows_apart
-from hdl.dot import dot_memories
 from hdl.memory import times, total
 from hdl.requantize import requantize_memories, turn_bits
 from hdl.stream import channels_of_way
@@ -94,7 +94,7 @@ def conv_columns(node, source, columns):
     -------
     dict of str to array of int
         These, and more: the most channels of a lane, how many lanes have as many, and how many have one less; all
-        lanes, and the bits of their sums and of the totals.
+        lanes, the bits of their sums and of the totals, and the clusters of their PEs.
     """
     lanes, row_lanes = columns["lanes"], columns["row_lanes"]
     short = -source.channels % lanes
@@ -103,7 +103,7 @@ def conv_columns(node, source, columns):
     return columns | {
         "one": np.ones_like(lanes), "share": -(-source.channels // lanes), "full_lanes": lanes - short,
         "short_lanes": short, "all_lanes": lanes * row_lanes, "sum_width": sum_width,
-        "width": np.maximum(sum_width, sum_bits(node, source))}
+        "clusters": cluster_count(columns["pes"], columns["out_ways"]), "width": np.maximum(sum_width, sum_bits(node, source))}
 
 
 def conv_parts(node, source, target, engine):
@@ -132,18 +132,22 @@ def conv_parts(node, source, target, engine):
     def short_lane(share, row_lanes, passes, windows):
         return _lane(shape, walk, groups, share, share - 1, row_lanes, passes, windows)
 
-    def full_weights(share, row_lanes, pes, weights_in_blocks):
-        return total(dot_memories(
-            filters=filters, pes=pes, weight_width=size, weights_in_blocks=weights_in_blocks,
-            addresses=len(range(row, walk.kernel[0], row_lanes)) * walk.kernel[1] * (share // groups))
-            for row in range(row_lanes)), {}
+    def lane_weights(channels, share, row_lanes, pes, passes, clusters, weights_in_blocks):
+        taps = [len(range(row, walk.kernel[0], row_lanes)) * walk.kernel[1] for row in range(row_lanes)]
+        return total(clusters_memories(
+            shape, depth=groups * passes * taps[0] * (share // groups), filters=filters, pes=pes, count=clusters,
+            weight_width=size, weights_in_blocks=weights_in_blocks, addresses=each * (channels // groups))
+            for each in taps), {}
 
-    def short_weights(share, row_lanes, pes, weights_in_blocks):
-        return full_weights(share - 1, row_lanes, pes, weights_in_blocks)
+    def full_weights(share, **given):
+        return lane_weights(share, share, **given)
+
+    def short_weights(share, **given):
+        return lane_weights(share - 1, share, **given)
 
     def dots(sum_width, pes, out_ways):
-        return Counter(), amounts.dots(shape, lanes=1, pes=pes, ways=out_ways, weight_width=size,
-                                       sum_width=sum_width, family=engine.family)
+        return Counter(), amounts.clusters(shape, pes=pes, ways=out_ways, weight_width=size, sum_width=sum_width,
+                                           family=engine.family)
 
     def accumulator(all_lanes, sum_width, width, out_ways, windows):
         sums = {"lanes": all_lanes, "sum_width": sum_width, "width": width, "filters": filters,
@@ -156,7 +160,7 @@ def conv_parts(node, source, target, engine):
             ways=out_ways, family=engine.family, cycles=requantize_cycles), {"conv": 1})
 
     lane = ("share", "row_lanes", "passes", "windows")
-    weights = ("share", "row_lanes", "pes", "weights_in_blocks")
+    weights = ("share", "row_lanes", "pes", "passes", "clusters", "weights_in_blocks")
     return [("ways", ("share", "row_lanes", "passes"), stepper), ("one", ("lanes", "row_lanes", "ways"), deal),
             ("full_lanes", lane, full_lane), ("short_lanes", lane, short_lane),
             ("full_lanes", weights, full_weights), ("short_lanes", weights, short_weights),
