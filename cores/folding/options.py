@@ -14,7 +14,7 @@ from hdl.clusters import cluster_count
 
 __all__ = ["MAX_WAYS", "RESOURCES", "Options"]
 
-MAX_LANES, MAX_PES, MAX_WAYS = 32, 64, 16
+MAX_LANES, MAX_PES, MAX_WAYS = 32, 256, 16
 REQUANTIZE_CYCLES = (1, 2, 3, 4, 8)     # one with a DSP block, and with 4, 3, 2 and 1 adders of LUTs
 RESOURCES = ("dsp", "multipliers", "lut", "bram36")
 _FIELDS = ("lanes", "row_lanes", "pes", "ways", "out_ways", "requantize_cycles", "windows")

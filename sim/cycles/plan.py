@@ -4,6 +4,8 @@ import numpy as np
 from cores.graph import Add, Concat, Pad, Pool, Slice, Table, Upsample
 from cores.stages import has_engine, is_depthwise, is_windowed, walk_of
 from hdl import add, concat, pad, pool, slice, table
+from hdl.clusters import Clusters, cluster_count
+from hdl.dot import SparseDot
 from hdl.multiply import multiply_latency
 from hdl.requantize import QUEUE_DEPTH
 from hdl.stepper import IN_FLIGHT
@@ -244,7 +246,10 @@ class Stages:
         ring = power(max(2, windows * groups * passes)) + 4
         pop_mask, pops = self.memory.ring(ring)
         done_mask, dones = self.memory.ring(ring)
+        folding = self.foldings[node.name]
         latency = DOT if has_engine(node) else WEIGHED if is_depthwise(node) else REDUCED
+        if has_engine(node) and cluster_count(folding.pes, folding.out_ways) > 1:
+            latency += Clusters.latency - SparseDot.latency
 
         def axis(axis):
             return self.memory.place([n for o, (first, count) in enumerate(axis.inside)
