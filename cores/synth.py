@@ -58,11 +58,9 @@ def run(folder, count):
         predicted, found = report["predicted"][name], getattr(cells, name)
         table.add_row(name.upper(), f"{predicted:,}", f"{found:,}",
                       f"{predicted / found - 1:+.1%}" if found else f"{predicted - found:+}")
-        if name != "dsp":
-            report[name] = found
+        report[name], report["origin"][name] = found, "synthesised"
     console.print(table)
-    report["logic_levels"] = paths[0].levels
-    report["origin"]["logic_levels"] = "synthesised"
+    report["logic_levels"], report["origin"]["logic_levels"] = paths[0].levels, "synthesised"
     table = Table(title="longest paths between registers: a LUT counts as a level, a carry chain as one more")
     for column in ("levels", "from", "to", "through"):
         table.add_column(column, justify="right" if column == "levels" else "left")

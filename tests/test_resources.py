@@ -239,8 +239,9 @@ def test_synth(tmp_path, capsys, monkeypatch):
     assert synth.main([str(folder)]) == 0
     report = json.loads((folder / "report.json").read_text())
     assert (report["lut"], report["ff"], report["bram36"]) == (5000, 7000, 1.5)
-    assert report["predicted"] == predicted and report["origin"]["lut"] == "synthesised"
+    assert report["predicted"] == predicted and report["origin"]["lut"] == report["origin"]["dsp"] == "synthesised"
     assert report["logic_levels"] == 1 and report["origin"]["logic_levels"] == "synthesised"
+    assert "levels of logic" in (folder / "report.html").read_text()
     out = capsys.readouterr().out
     assert "longest paths" in out and "port y" in out and "5,000" in out and f"{predicted['lut']:,}" in out
     assert synth.main([str(tmp_path)]) == 2

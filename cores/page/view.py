@@ -76,7 +76,9 @@ def _figures(report):
                f"{report['nonzero_macs_per_frame'] / report['macs_per_frame']:.0%} of the products are not zero")
         if best["utilisation"] else None,
         Figure("MHz by nextpnr", f"{report['fmax_mhz']:.1f}", report["origin"]["fmax_mhz"],
-               f"{report['clock_mhz']:g} MHz asked for") if report["fmax_mhz"] else None]
+               f"{report['clock_mhz']:g} MHz asked for") if report["fmax_mhz"] else None,
+        Figure("levels of logic", f"{report['logic_levels']}", "synthesised", "on the longest path between registers")
+        if report.get("logic_levels") else None]
     if simulated:
         figures.append(Figure("mismatches", f"{simulated['mismatches']:,}", "simulated",
                               f"{simulated['frames']:,} frames, stalls {simulated['stalls']:g}"))
@@ -98,7 +100,7 @@ def _resources(report):
     available = board(report["board"]).resources
     rows = []
     for name, noun in NAMES.items():
-        found = report[name] if name != "dsp" else None
+        found = report[name] if report["origin"][name] == "synthesised" else None
         count, origin = (report["predicted"][name], "predicted") if found is None else (found, report["origin"][name])
         rows.append({"noun": noun, "share": count / available[name], "figure": Figure(
             noun, number(count), origin, f"of {available[name]:,}")})
