@@ -62,7 +62,7 @@ def run(args):
         figures = report(found.network, found.design, engine, found.profile, board=args.board, clock_mhz=clock,
                          whole=whole, predicted=found.predicted, fits=fits(found.predicted[0], target))
         status.update("looking at other frame rates")
-        points = [point(found.space, design, clock)
+        points = [point(design, clock)
                   for design in sweep(found.space, found.design.cycles_per_frame / TOP_SPEED)]
         chosen = {"fps": figures["fps"], **{name: figures["predicted"][name] for name in DRAWN}}
         available = {name: target.resources[name] for name in DRAWN}
@@ -81,10 +81,10 @@ def run(args):
     console.print(f"wrote {', '.join(sorted(folder.written))} to {folder.path}", highlight=False)
 
 
-def point(space, design, clock):
+def point(design, clock):
     """A design of the sweep in numbers; resources of its stages, without what lies between them."""
     return {"fps": round(clock * 1e6 / design.cycles_per_frame, 1), "cycles_per_frame": round(design.cycles_per_frame),
-            **{name: float(space.amount(design, name)) for name in RESOURCES}, "gap": design.gap}
+            **{name: float(design.amounts[name]) for name in RESOURCES}, "gap": design.gap}
 
 
 def proof(design):

@@ -18,7 +18,7 @@ from cores.folding.allocate import allocate, cycles_per_frame
 from cores.folding.options import Options
 from cores.folding.pareto import unbeaten
 from cores.folding.profile import Profile
-from cores.folding.solver import Option, Undecided, cheapest
+from cores.folding.solver import Stage, Undecided, cheapest
 from cores.folding.space import Space
 from cores.graph import Conv
 from cores.resources.predict import stage_resources
@@ -70,7 +70,7 @@ def test_options_say_what_the_stage_takes(residual, number):
         assert options.amounts["lut"][row] == taken.lut and options.amounts["bram36"][row] == taken.bram36
         assert options.cycles[row] == max(profile.cycles(node, folding),
                                           profile.beats(node.output, folding.out_ways))
-        assert row in options.places[folding.ways, folding.out_ways]
+        assert options.ways[row].tolist() == [folding.ways, folding.out_ways]
 
 
 def every_folding(graph, profile, node, in_widths, widths):
@@ -94,7 +94,7 @@ def test_no_folding_beats_all_options(profiled):
     count = 0
     for folding, cycles, taken in every_folding(graph, profile, node, [1, 2], [1]):
         if folding.lanes <= 4:          # there are many
-            places = options.places[folding.ways, 1]
+            places = options.ways[:, 0] == folding.ways
             assert (mine[places] <= (cycles, taken.dsp, taken.lut, taken.bram36)).all(1).any(), folding
             count += 1
     assert count > 100 and options.considered > len(options.foldings)
@@ -104,7 +104,7 @@ def test_no_folding_beats_all_options(profiled):
 @check(100)
 def test_pareto_set(rows):
     rows = np.array(rows)
-    kept = unbeaten(rows[:, 1:], rows[:, :1]).tolist()
+    kept = unbeaten(rows[:, 1:], rows[:, 0]).tolist()
     assert kept == sorted(set(kept))
     for n, row in enumerate(rows.tolist()):
         beaten = any(other[0] == row[0] and all(a <= b for a, b in zip(other[1:], row[1:]))
@@ -143,31 +143,31 @@ def problems(draw):
     """Stages in a chain of classes, with options at random widths, and limits."""
     count = draw(st.integers(1, 4))
     widths = {f"t{n}": [1, 2][:draw(st.integers(1, 2))] for n in range(count + 1)}
-    options = []
+    stages = []
     for n in range(count):
-        makes = f"t{n}" if draw(st.booleans()) else f"t{n + 1}"
-        for choice in range(draw(st.integers(1, 4))):
-            reads = f"t{n}", draw(st.sampled_from([1, 2]))
-            made = makes, reads[1] if makes == reads[0] else draw(st.sampled_from([1, 2]))
-            if reads[1] in widths[reads[0]] and made[1] in widths[made[0]]:
-                options.append(Option(f"s{n}", reads, made, float(draw(st.integers(1, 50))),
-                                      (draw(st.integers(0, 9)), draw(st.integers(0, 9))), choice))
+        reads, makes = f"t{n}", f"t{n}" if draw(st.booleans()) else f"t{n + 1}"
+        options = []
+        for _ in range(draw(st.integers(1, 4))):
+            ways = draw(st.sampled_from([1, 2]))
+            made = ways if makes == reads else draw(st.sampled_from([1, 2]))
+            if ways in widths[reads] and made in widths[makes]:
+                options.append((ways, made, draw(st.integers(1, 50)), draw(st.integers(0, 9)), draw(st.integers(0, 9))))
+        if options:
+            ways, made, prices, *amounts = np.array(options).T
+            stages.append(Stage(reads, makes, np.column_stack([ways, made]), prices.astype(float), np.array(amounts)))
     limit = draw(st.sampled_from([float("inf"), 12.0, 5.0]))
-    return options, widths, (limit, 14.0)
+    return stages, widths, (limit, 14.0)
 
 
-def exhaustive(options, widths, limits):
+def exhaustive(stages, widths, limits):
     """Price of the best choice, or None."""
-    stages = {}
-    for option in options:
-        stages.setdefault(option.stage, []).append(option)
     best = None
-    for choice in itertools.product(*stages.values()):
+    for choice in itertools.product(*(range(len(stage.prices)) for stage in stages)):
         agreed = {}
-        agrees = all(agreed.setdefault(name, ways) == ways
-                     for option in choice for name, ways in (option.reads, option.makes))
-        within = all(sum(option.amounts[n] for option in choice) <= limit for n, limit in enumerate(limits))
-        price = sum(option.price for option in choice)
+        agrees = all(agreed.setdefault(name, ways) == ways for stage, n in zip(stages, choice)
+                     for name, ways in zip((stage.reads, stage.makes), stage.ways[n].tolist()))
+        within = (sum(stage.amounts[:, n] for stage, n in zip(stages, choice)) <= limits).all()
+        price = sum(stage.prices[n] for stage, n in zip(stages, choice))
         if agrees and within and (best is None or price < best):
             best = price
     return best
@@ -176,17 +176,17 @@ def exhaustive(options, widths, limits):
 @given(problems())
 @check(150)
 def test_solver_finds_what_trying_all_finds(problem):
-    options, widths, limits = problem
-    if not options:
+    stages, widths, limits = problem
+    if not stages:
         return
-    found, wanted = cheapest(options, widths, limits), exhaustive(*problem)
+    found, wanted = cheapest(stages, widths, limits), exhaustive(*problem)
     assert (found is None) == (wanted is None)
     if found is not None:
         chosen, ways, gap = found
-        assert sum(option.price for option in chosen) == wanted and gap == 0
-        assert len(chosen) == len({option.stage for option in options})
-        for option in chosen:
-            assert all(ways[name] == count for name, count in (option.reads, option.makes))
+        assert sum(stage.prices[n] for stage, n in zip(stages, chosen)) == wanted and gap == 0
+        assert len(chosen) == len(stages)
+        for stage, n in zip(stages, chosen):
+            assert stage.ways[n].tolist() == [ways[stage.reads], ways[stage.makes]]
 
 
 def dearest(prices, **kwargs):
@@ -203,20 +203,22 @@ def dearest(prices, **kwargs):
 @check(100)
 def test_gap_of_a_search_that_ended_early(any_price, problem):
     """It ends, and the gap says by how much the price may be too high."""
-    options, widths, limits = problem
-    if not options:
+    stages, widths, limits = problem
+    if not stages:
         return
-    options = [*options, replace(options[0], price=1e6)]        # never part of a search
-    wanted = exhaustive(options, widths, limits)
+    first = stages[0]
+    stages = [replace(first, ways=np.concatenate([first.ways, first.ways[:1]]), prices=np.append(first.prices, 1e6),
+                      amounts=np.column_stack([first.amounts, first.amounts[:, 0]])), *stages[1:]]     # never part of a search
+    wanted = exhaustive(stages, widths, limits)
     with mock.patch.multiple(solver, EXACT=0, milp=dearest):
         try:
-            found = cheapest(options, widths, limits, any_price=any_price)
+            found = cheapest(stages, widths, limits, any_price=any_price)
         except Undecided:
             return
     assert (found is None) == (wanted is None)
     if found is not None:
         chosen, _, gap = found
-        price = sum(option.price for option in chosen)
+        price = sum(stage.prices[n] for stage, n in zip(stages, chosen))
         assert price * (1 - gap) <= wanted * (1 + 1e-9) and price >= wanted
 
 

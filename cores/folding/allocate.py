@@ -60,23 +60,23 @@ def allocate(network, profile, engine, *, dsp=None, multipliers=None, cycles=Non
         """The cheapest design within ``cycles``, or None."""
         design = _cheapest(space, cycles, limits)
         if utilisation is None or design is None or utilisation * design.cycles_per_frame <= (
-                nonzero / space.amount(design, "multipliers")):
+                nonzero / design.amounts["multipliers"]):
             return design
         most = min(limits.get("multipliers", inf), nonzero / utilisation / cycles)
         return _cheapest(space, cycles, limits | {"multipliers": most})
 
     least = space.best(inf, unit, {})
-    if space.amount(least, unit) > budget:
+    if least.amounts[unit] > budget:
         raise UserError(
-            f"Budget of {budget} {NOUNS[unit]} is too small: {network.name!r} takes at least {space.amount(least, unit)} "
+            f"Budget of {budget} {NOUNS[unit]} is too small: {network.name!r} takes at least {least.amounts[unit]} "
             f"with one multiplier per convolution; raise --{unit}")
     if cycles is not None:
         enough = space.best(cycles, unit, {})
         if enough is None:
             raise UserError(f"No folding of {network.name!r} takes at most {cycles:,.4g} cycles per frame; "
                             "lower --fps or raise --clock")
-        if space.amount(enough, unit) > budget:
-            raise UserError(f"{network.name!r} takes {space.amount(enough, unit)} {NOUNS[unit]} at that frame "
+        if enough.amounts[unit] > budget:
+            raise UserError(f"{network.name!r} takes {enough.amounts[unit]} {NOUNS[unit]} at that frame "
                             f"rate, of {budget} available; lower --fps or raise the budget")
         design = at(cycles)
         if design is None and utilisation is not None:
@@ -112,7 +112,7 @@ def fastest(space, unit, limits):
     def attempt(n):
         if set(limits) <= {unit}:
             design = space.best(levels[n], unit, {})
-            within = design is not None and space.amount(design, unit) <= limits.get(unit, inf)
+            within = design is not None and design.amounts[unit] <= limits.get(unit, inf)
             return design if within else None
         return space.best(levels[n], "price", limits, any_price=True)
 

@@ -42,34 +42,38 @@ class Options:
         Cycles per frame of each folding.
     amounts : dict of str to array
         "dsp", "multipliers", "lut" and "bram36" of each folding.
+    ways : array of int (N, 2)
+        Ways of input and output of each folding.
     """
 
     def __init__(self, network, profile, engine, node, in_widths, widths):
         rows = _plain_rows if not has_engine(node) else window_rows if engine.window else _engine_rows
         make, ways, cycles, amounts = rows(network, profile, engine, node, in_widths, widths)
         self.considered = len(cycles)
-        kept = unbeaten(np.column_stack([cycles, *(amounts[name] for name in RESOURCES)]), ways)
+        place = ways @ [MAX_WAYS + 1, 1]
+        kept = unbeaten(np.column_stack([cycles, *(amounts[name] for name in RESOURCES)]), place)
         self.foldings = [make(row) for row in kept.tolist()]
-        self.cycles, self._ways = cycles[kept], ways[kept]
+        self.cycles, self.ways, self._place = cycles[kept], ways[kept], place[kept]
         self.amounts = {name: amounts[name][kept] for name in RESOURCES}
-        self.places = {tuple(pair): np.flatnonzero((self._ways == pair).all(1))
-                       for pair in np.unique(self._ways, axis=0).tolist()}
 
     def within(self, cycles, names):
-        """Of the foldings that take at most ``cycles``, those that none beats in the resources ``names``.
+        """Numbers of the foldings that take at most ``cycles`` and that none of the same ways beats in ``names``.
+
+        Parameters
+        ----------
+        cycles : float
+        names : list of str
+            Of ``amounts``.
 
         Returns
         -------
-        dict of (int, int) to array of int
-            Numbers of the foldings, by the ways of input and output.
+        array of int
+            Those of the same ways behind each other.
         """
-        values = np.column_stack([self.amounts[name] for name in names])
-        result = {}
-        for place, rows in self.places.items():
-            rows = rows[self.cycles[rows] <= cycles]
-            if rows.size:
-                result[place] = rows[unbeaten(values[rows])]
-        return result
+        rows = np.flatnonzero(self.cycles <= cycles)
+        place = self._place[rows]
+        kept = unbeaten(np.column_stack([self.amounts[name][rows] for name in names]), place)
+        return rows[kept[np.argsort(place[kept], kind="stable")]]
 
 
 def _requantize_cycles(engine):

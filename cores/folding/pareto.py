@@ -12,8 +12,8 @@ def unbeaten(values, groups=None):
     ----------
     values : array of float (N, criteria)
         The less, the better.
-    groups : array of int (N, any number)
-        Rows with the same numbers form a group; all are one if None.
+    groups : array of int (N)
+        Rows with the same number form a group; all are one if None.
 
     Returns
     -------
@@ -21,7 +21,7 @@ def unbeaten(values, groups=None):
         Numbers of the rows, rising.
     """
     values = np.ascontiguousarray(values, float)
-    group = np.zeros(len(values), int) if groups is None else np.unique(groups, axis=0, return_inverse=True)[1].ravel()
+    group = np.zeros(len(values), int) if groups is None else groups
     # A row that beats another one comes before it.
     order = np.lexsort((*values.T[::-1], group))
     return np.sort(order[_kept(values[order], group[order])])

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 from scipy.sparse import coo_array, csr_array
 
-__all__ = ["Option", "Undecided", "cheapest"]
+__all__ = ["Stage", "Undecided", "cheapest"]
 
 # Nodes of a search, and of one for any choice at all among many options: limits in seconds would make results differ.
 NODE_LIMIT, FEW_NODES = 300, 30
@@ -28,24 +28,27 @@ class Undecided(Exception):     # noqa: N818  (no error)
 
 
 @dataclass(frozen=True, eq=False)
-class Option:
-    """What a stage may be: it reads tensors of one class at so many ways, and makes some of another."""
-    stage: str
-    reads: tuple[str, int]
-    makes: tuple[str, int]
-    price: float
-    amounts: tuple
-    choice: object
+class Stage:
+    """What a stage may be: N options, each of which reads tensors of one class at so many ways, and makes some of another.
+
+    ``ways`` are those that it reads and makes (N, 2), of the classes ``reads`` and ``makes``; ``prices`` (N) and
+    ``amounts`` (any number, N) are what it takes.
+    """
+    reads: str
+    makes: str
+    ways: np.ndarray
+    prices: np.ndarray
+    amounts: np.ndarray
 
 
-def cheapest(options, widths, limits, *, any_price=False):
+def cheapest(stages, widths, limits, *, any_price=False):
     """One option of each stage that agree on the ways of all tensors, at the least price in all.
 
     Parameters
     ----------
-    options : list of Option
+    stages : list of Stage
     widths : dict of str to list of int
-        Numbers of ways that each class of tensors may have.
+        Numbers of ways that each class of tensors may have, rising; no option has others.
     limits : tuple of float
         What the chosen options' ``amounts`` may sum up to.
     any_price : bool
@@ -53,44 +56,40 @@ def cheapest(options, widths, limits, *, any_price=False):
 
     Returns
     -------
-    (list of Option, dict of str to int, float) or None
-        The options, the ways of each class, and the share by which the price might be too high: 0 if it is proven that
-        it is the least. None if it is proven that there is no choice within the limits.
+    (list of int, dict of str to int, float) or None
+        The option of each stage, the ways of each class, and the share by which the price might be too high: 0 if it is
+        proven that it is the least. None if it is proven that there is no choice within the limits.
 
     Raises
     ------
     Undecided
     """
-    classes = [(name, ways) for name, allowed in widths.items() for ways in allowed]
-    column = {key: len(options) + n for n, key in enumerate(classes)}
-    rows, values = {}, []           # name of a constraint: its number and right side
-
-    def put(name, where, value, right=0):
-        row = rows.setdefault(name, (len(rows), right))[0]
-        values.append((row, where, value))
-
-    for name, ways in classes:
-        put(name, column[name, ways], 1, right=1)
-    stages = {option.stage: option for option in options}
-    for stage, option in stages.items():
-        for side, (name, _) in (("reads", option.reads), ("makes", option.makes)):
-            for ways in widths[name]:
-                put((stage, side, ways), column[name, ways], -1)
-    for n, option in enumerate(options):
-        put((option.stage, "reads", option.reads[1]), n, 1)
-        put((option.stage, "makes", option.makes[1]), n, 1)
+    # Columns are the options of all stages, then the numbers of ways of all classes.
+    ends = np.cumsum([len(stage.prices) for stage in stages])
+    count = width = ends[-1]
+    columns = {}
+    for name, allowed in widths.items():
+        columns[name] = np.arange(width, width + len(allowed))
+        width += len(allowed)
+    # A class has one number of ways, a stage one option of just that number.
+    entries = [(n, of_class, 1) for n, of_class in enumerate(columns.values())]
+    height = len(widths)
+    for stage, options in zip(stages, np.split(np.arange(count), ends[:-1])):
+        for name, ways in zip((stage.reads, stage.makes), stage.ways.T):
+            entries.append((height + np.arange(len(widths[name])), columns[name], -1))
+            entries.append((height + np.searchsorted(widths[name], ways), options, 1))
+            height += len(widths[name])
+    finite = np.isfinite(limits)
     program = _Program(
-        np.array([*(option.price for option in options), *[0.0] * len(classes)]),
-        _matrix(values, len(rows), len(options) + len(classes)), np.array([right for _, right in rows.values()], float),
-        np.array([[option.amounts[n] for option in options] + [0.0] * len(classes)
-                  for n, limit in enumerate(limits) if np.isfinite(limit)]).reshape(-1, len(options) + len(classes)),
-        np.array([limit for limit in limits if np.isfinite(limit)]))
-    found = program.least(len(options), any_price)
+        _padded(np.concatenate([stage.prices for stage in stages]), width), _matrix(entries, height, width),
+        np.repeat([1.0, 0.0], [len(widths), height - len(widths)]),
+        _padded(np.concatenate([stage.amounts for stage in stages], axis=1)[finite], width), np.array(limits)[finite])
+    found = program.least(count, any_price)
     if found is None:
         return None
     taken, gap = found
-    return ([option for option, is_taken in zip(options, taken) if is_taken],
-            {name: ways for (name, ways) in classes if taken[column[name, ways]]}, gap)
+    return ([int(np.flatnonzero(each)[0]) for each in np.split(taken[:count], ends[:-1])],
+            {name: allowed[int(np.flatnonzero(taken[columns[name]])[0])] for name, allowed in widths.items()}, gap)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +146,13 @@ class _Program:
                     options={"mip_rel_gap": gap, "node_limit": nodes})
 
 
-def _matrix(values, height, width):
-    row, column, value = zip(*values)
-    return coo_array((value, (row, column)), shape=(height, width)).tocsr()
+def _padded(values, width):
+    """With zeros behind, for the numbers of ways."""
+    return np.concatenate([values, np.zeros((*values.shape[:-1], width - values.shape[-1]))], axis=-1)
+
+
+def _matrix(entries, height, width):
+    """Of rows, columns and a value each."""
+    rows, columns, values = zip(*(np.broadcast_arrays(*entry) for entry in entries))
+    return coo_array((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))),
+                     shape=(height, width)).tocsr()

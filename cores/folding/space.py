@@ -1,12 +1,12 @@
 """All foldings that a network's stages may have together, and the choice among them."""
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from cores.branches import tied
-from cores.folding.options import MAX_WAYS, Options
-from cores.folding.solver import Option, cheapest
+from cores.folding.options import MAX_WAYS, RESOURCES, Options
+from cores.folding.solver import Stage, cheapest
 from cores.graph import Concat, Pad, Slice
 from cores.stages import has_engine
 
@@ -22,19 +22,23 @@ class Design:
     """A folding for every stage.
 
     ``ways`` are those of the network's input, ``foldings`` go by node name, and
-    ``cycles_per_frame`` is the slowest stage's, the input's or the output's (modelled). ``price`` is that
-    of its stages in units of a LUT (predicted), and ``gap`` the share of it that a design as fast might save:
-    0 if it was proven that none does. ``slower`` is the share by which it takes more cycles than the
+    ``cycles_per_frame`` is the slowest stage's, the input's or the output's (modelled). ``amounts`` are the DSP
+    blocks, multipliers, LUTs and block memories of its stages, and their "price" in units of a LUT (predicted). ``gap`` is
+    the share of that which a design as fast might save: 0 if it was proven that none does. ``slower`` is the share by which it takes more cycles than the
     fastest design that was found within the budget, and ``rate_gap`` the share by which one may exist that
     takes fewer than that: 0 if it was proven that none does.
     """
     ways: int
     foldings: dict
     cycles_per_frame: float
-    price: float = 0.0
+    amounts: dict = field(default_factory=dict)
     gap: float = 0.0
     slower: float = 0.0
     rate_gap: float = 0.0
+
+    @property
+    def price(self):
+        return self.amounts["price"]
 
 
 def cycles_per_frame(network, profile, ways, foldings):
@@ -78,14 +82,6 @@ class Space:
         return np.unique(np.concatenate(
             [inputs, outputs, *(options.cycles for options in self.options.values())]))
 
-    def amount(self, design, name):
-        """How much of a resource the stages of a design take: DSP blocks, multipliers, LUTs or block memories."""
-        total = 0
-        for stage, folding in design.foldings.items():
-            options = self.options[stage]
-            total += options.amounts[name][options.foldings.index(folding)]
-        return total
-
     def best(self, cycles, objective, limits, *, any_price=False):
         """The design within ``cycles`` and ``limits`` that takes least of ``objective``.
 
@@ -110,31 +106,31 @@ class Space:
             If the search ended before.
         """
         network = self.network
-        samples = _samples(network, network.input)
+        samples, *outputs = (_samples(network, name) for name in (network.input, *network.outputs))
         widths = {tie: [n for n in allowed if tie != self.tied[network.input] or samples / n <= cycles]
                   for tie, allowed in self.widths.items()}
-        if max(_samples(network, name) for name in network.outputs) > cycles or not all(widths.values()):
+        if max(outputs) > cycles or not all(widths.values()):
             return None
-        options = []
+        names, stages, rows = list(dict.fromkeys((*limits, objective))), [], []
         for node in network.nodes:
-            tie, out_tie = self.tied[node.inputs[0]], self.tied[node.output]
-            own = self.options[node.name]
-            names = list(dict.fromkeys((*limits, objective)))
-            found = [Option(node.name, (tie, ways), (out_tie, out_ways), float(own.amounts[objective][row]),
-                            tuple(own.amounts[name][row] for name in limits), own.foldings[row])
-                     for (ways, out_ways), rows in own.within(cycles, names).items()
-                     if ways in widths[tie] and out_ways in widths[out_tie] for row in rows]
-            if not found:
+            reads, makes, own = self.tied[node.inputs[0]], self.tied[node.output], self.options[node.name]
+            found = own.within(cycles, names)
+            found = found[np.isin(own.ways[found, 0], widths[reads]) & np.isin(own.ways[found, 1], widths[makes])]
+            if not found.size:
                 return None
-            options += found
-        found = cheapest(options, widths, tuple(limits.values()), any_price=any_price)
+            stages.append(Stage(reads, makes, own.ways[found], own.amounts[objective][found],
+                                np.array([own.amounts[name][found] for name in limits]).reshape(-1, found.size)))
+            rows.append(found)
+        found = cheapest(stages, widths, tuple(limits.values()), any_price=any_price)
         if found is None:
             return None
-        chosen, ways, gap = found
-        foldings = {option.stage: option.choice for option in chosen}
-        design = Design(ways[self.tied[network.input]], foldings, cycles_per_frame(
-            network, self.profile, ways[self.tied[network.input]], foldings), gap=gap)
-        return Design(**vars(design) | {"price": self.amount(design, "price")})
+        numbers, ways, gap = found
+        ways = ways[self.tied[network.input]]
+        chosen = [(own, found[number]) for own, found, number in zip(self.options.values(), rows, numbers)]
+        slowest = max(samples / ways, *outputs, *(own.cycles[row] for own, row in chosen))
+        foldings = {name: own.foldings[row] for name, (own, row) in zip(self.options, chosen)}
+        amounts = {name: sum(own.amounts[name][row] for own, row in chosen) for name in (*RESOURCES, "price")}
+        return Design(ways, foldings, float(slowest), amounts, gap)
 
     def _widths(self, tie):
         """Numbers of ways that a class of tensors may have."""
