@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cores import bundled, cli
+from cores.between import BEAT_BITS
 from cores.budget import add_budget, budget_of
 from cores.constant_channels import without_constant_channels
 from cores.ecp5.board_top import check_link
@@ -33,7 +34,7 @@ from cores.thresholds.report import figures as figures_of
 from cores.thresholds.report import summary as summary_of
 from cores.thresholds.report import table as curve
 from cores.thresholds.search import halves, search
-from cores.top import BEAT_BITS, Top, output_arrays
+from cores.top import Top, output_arrays
 from cores.vivado.fusesoc import core_file
 from cores.vivado.write import add_vivado
 from cores.wrapper.write import add_rtl
@@ -129,10 +130,9 @@ def build(args):
             removed = without_constant_channels(whole)[1]
             test = halves(len(images))[1]
             images, labels = images[test], None if labels is None else labels[test]
-        network, profile, design, top, predicted = (
-            found.network, found.profile, found.design, found.top, found.predicted)
+        network, profile, design, predicted = found.network, found.profile, found.design, found.predicted
         if not args.no_fit:
-            check_fit(top, design, engine, predicted[0], target)
+            check_fit(network, design, engine, predicted[0], target)
         status.update("modelling the pipeline")
         modelled = None if engine.window else model(found, engine)
 
@@ -148,9 +148,8 @@ def build(args):
         folder.add("golden.npz", npz(golden))
 
         status.update("writing Verilog")
-        if args.axis_bits != top.beat_bits:
-            top = Top(network, design=design, stages=fold(network, design, engine),
-                      keep_zeros=engine.keep_zeros, beat_bits=args.axis_bits)
+        top = Top(network, design=design, stages=fold(network, design, engine),
+                  keep_zeros=engine.keep_zeros, beat_bits=args.axis_bits)
         registers = add_rtl(folder, network, top, counters=args.counters)
         memories = [Path(name).name for name in folder.written if name.endswith(".hex")]
         implemented = None

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from cores.between import BEAT_BITS
 from cores.errors import UserError
 from cores.graph import Graph
 from cores.stages import Folding, multipliers
-from cores.top import BEAT_BITS
 
 __all__ = ["Design", "open_design", "read_arrays", "read_report"]
 

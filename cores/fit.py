@@ -19,7 +19,7 @@ def fits(resources, target):
     return all(getattr(resources, name) <= target.resources[name] for name in NAMES)
 
 
-def check_fit(top, design, engine, resources, target):
+def check_fit(network, design, engine, resources, target):
     """Refuse a design that takes more than a board has.
 
     Raises
@@ -28,8 +28,8 @@ def check_fit(top, design, engine, resources, target):
         With what is needed, what is available, and the smallest board that would hold the design.
     """
     if not fits(resources, target):
-        raise UserError(_refusal(top.network, resources, target, lambda other: design_resources(
-            top, design, replace(engine, family=other.mac))[0]))
+        raise UserError(_refusal(network, resources, target, lambda other: design_resources(
+            network, design, replace(engine, family=other.mac))[0]))
 
 
 def check_weights(network, target):

@@ -1,7 +1,7 @@
 """Raw 8-bit pixels, the network's quantized values, and stored values."""
 import numpy as np
 
-from cores.top import sample_shape
+from cores.between import sample_shape
 from hdl.axi import lane_bits
 
 __all__ = ["stored", "samples", "sample_bits", "on_bus"]

@@ -20,7 +20,7 @@ from hdl.walk import Walk
 from hdl.window_engine import WindowConv, window_conv_dsps
 
 __all__ = ["ENGINES", "Folding", "Engine", "shape_of", "walk_of", "weight_width", "sum_bits", "is_depthwise",
-           "is_windowed", "has_engine", "multipliers", "dsps", "component", "example", "operands"]
+           "is_windowed", "has_engine", "multipliers", "out_ways", "dsps", "component", "example", "operands"]
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,11 @@ def multipliers(node, folding):
     if has_engine(node):
         return folding.multipliers
     return folding.lanes * folding.row_lanes if is_depthwise(node) else 0
+
+
+def out_ways(node, folding):
+    """Ways of the stream that a stage makes."""
+    return folding.out_ways if has_engine(node) else folding.ways
 
 
 def dsps(network, node, folding, engine):

@@ -1,8 +1,8 @@
 """Frames of quantized values as the 64-bit beats of the streaming top's AXI4-Streams."""
 import numpy as np
 
+from cores.between import BEAT_BITS
 from cores.pixels import sample_bits
-from cores.top import BEAT_BITS
 
 __all__ = ["beats_per_frame", "pack", "unpack", "framing_faults"]
 

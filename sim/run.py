@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from cores import cli
+from cores.between import BEAT_BITS
 from cores.design import open_design, read_arrays, read_report
 from cores.errors import UserError
 from cores.page.write import write
 from cores.pixels import on_bus, samples, stored
 from cores.report import share
-from cores.top import BEAT_BITS, output_ports
+from cores.top import output_ports
 from sim import axi, pictures, reference
 from sim.cycles.design import Pictured
 from sim.received import Received

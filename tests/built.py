@@ -5,13 +5,14 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from cores.between import BEAT_BITS
 from cores.folding.allocate import fold
 from cores.pixels import samples, stored
 from cores.profile import Profile
 from cores.report import report
 from cores.resources.predict import design_resources
 from cores.stages import multipliers
-from cores.top import BEAT_BITS, Top, output_arrays
+from cores.top import Top, output_arrays
 from cores.wrapper.write import add_rtl
 from sim import reference
 
@@ -33,7 +34,7 @@ def write(folder, graph, images, design, engine, *, beat_bits=BEAT_BITS, counter
         for array, name in zip(output_arrays(graph), graph.outputs)})
     add("report.json", json.dumps(report(
         graph, design, engine, Profile(graph, stored(graph, images)), board="zcu102", clock_mhz=100,
-        predicted=design_resources(top, design, engine), fits=True)))
+        predicted=design_resources(graph, design, engine), fits=True)))
     plain, arrays = graph.to_arrays()
     np.savez(folder / "network.npz", **arrays)
     add("build.json", json.dumps({

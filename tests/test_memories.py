@@ -69,4 +69,4 @@ def test_whole_designs(seed):
     design = allocate(network, Profile(network, stored(network, images)), engine, dsp=60)
     top = Top(network, design=design, stages=fold(network, design, engine), keep_zeros=engine.keep_zeros)
     assert top.memories == made(top)
-    assert top.links
+    assert top.between.forks and top.between.queues

@@ -11,7 +11,7 @@ import networks
 from cores import build, fit, synth, yosys
 from cores.emit import ROM_MODULE, FilePlatform, verilog
 from cores.errors import UserError
-from cores.folding.allocate import Design, fold
+from cores.folding.allocate import Design
 from cores.folding.weight_memory import weights_in_blocks
 from cores.graph import Conv
 from cores.resources.memory_blocks import blocks
@@ -20,7 +20,6 @@ from cores.resources.random_stages import KINDS, random_stage
 from cores.resources.stage_amounts import lane_sum_bits, stage_terms
 from cores.stages import Engine, Folding, component, dsps
 from cores.synthesis import FAMILIES, Cells, synthesise
-from cores.top import Top
 from hdl import clusters
 from hdl.memory import MemorySize
 from platforms import board
@@ -156,29 +155,29 @@ def small():
     layer = {"op": "conv", "filters": 8, "padding": (1, 1, 1, 1)}
     graph, _ = networks.chain(layer, layer, {"op": "add", "other": "t0"}, {"op": "fc", "filters": 5}, shape=(6, 6, 3))
     design = Design(1, {node.name: Folding(pes=4 if node.op == "conv" else 1) for node in graph.nodes}, 1000.0)
-    return Top(graph, design=design, stages=fold(graph, design, Engine())), design
+    return graph, design
 
 
 def test_design(small):
-    top, design = small
-    whole, stages = design_resources(top, design, Engine())
-    assert set(stages) == {node.name for node in top.network.nodes}
+    graph, design = small
+    whole, stages = design_resources(graph, design, Engine())
+    assert set(stages) == {node.name for node in graph.nodes}
     assert whole.dsp == sum(stage.dsp for stage in stages.values())
     assert whole.lut > sum(stage.lut for stage in stages.values()) + 100        # adapters, forks, queues
     assert whole.bram36 >= sum(stage.bram36 for stage in stages.values())
 
 
 def test_what_fits(small):
-    top, design = small
+    graph, design = small
     arty = board("arty-a7-100")
-    fit.check_fit(top, design, Engine(), Resources(240, 63400, 126800, 135), arty)
+    fit.check_fit(graph, design, Engine(), Resources(240, 63400, 126800, 135), arty)
     for resources, text in (
             (Resources(dsp=241), "DSP 241 needed, 240 available"),
             (Resources(lut=63401), "LUT 63,401 needed, 63,400 available"),
             (Resources(ff=126801), "FF 126,801 needed, 126,800 available"),
             (Resources(bram36=135.5), "BRAM36 135.5 needed, 135 available")):
         with pytest.raises(UserError) as error:
-            fit.check_fit(top, design, Engine(), resources, arty)
+            fit.check_fit(graph, design, Engine(), resources, arty)
         assert text in str(error.value) and "arty-a7-100" in str(error.value)
         assert "the smallest registered board that holds it is arty-s7-50" in str(error.value)
         assert "--no-fit" in str(error.value) and "\n" not in str(error.value)

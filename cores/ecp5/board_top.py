@@ -15,10 +15,11 @@ from amaranth import (
 from amaranth.lib import io
 from amaranth.lib.cdc import ResetSynchronizer
 
+from cores.between import sample_shape
 from cores.ecp5.host_link import HostLink
 from cores.ecp5.pll import pll_dividers
 from cores.errors import UserError
-from cores.top import output_ports, sample_shape
+from cores.top import output_ports
 from hdl.axi import lane_bits
 
 __all__ = ["BoardTop", "BAUD", "check_link"]

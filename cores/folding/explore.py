@@ -1,10 +1,8 @@
-# amaranth: UnusedElaboratable=no
-# A design that is too large is only asked for its size.
 """From a network and pictures to the order of its channels and the folding of its stages."""
 from dataclasses import dataclass, replace
 
 from cores.fit import ROUTABLE
-from cores.folding.allocate import Design, allocate, cycles_per_frame, fold
+from cores.folding.allocate import Design, allocate, cycles_per_frame
 from cores.folding.channel_order import balanced, reorder
 from cores.folding.profile import Profile
 from cores.folding.space import Space
@@ -12,7 +10,6 @@ from cores.folding.weight_memory import weights_in_blocks
 from cores.graph import Graph
 from cores.pixels import stored
 from cores.resources.predict import design_resources
-from cores.top import Top
 
 __all__ = ["PROFILED", "Exploration", "explore"]
 
@@ -30,7 +27,6 @@ class Exploration:
     network: Graph
     profile: Profile
     design: Design
-    top: Top
     predicted: tuple
     space: Space
 
@@ -98,17 +94,11 @@ def _reordered(network, profile, foldings=None):
 
 
 def _explored(network, profile, design, engine, space, target):
-    top, predicted = _sized(network, design, engine)
+    predicted = design_resources(network, design, engine)
     moved = weights_in_blocks(network, design, engine, predicted[0], target.resources)
     if moved != design:
-        design = moved
-        top, predicted = _sized(network, design, engine)
-    return Exploration(network, profile, design, top, predicted, space)
-
-
-def _sized(network, design, engine):
-    top = Top(network, design=design, stages=fold(network, design, engine), keep_zeros=engine.keep_zeros)
-    return top, design_resources(top, design, engine)
+        design, predicted = moved, design_resources(network, moved, engine)
+    return Exploration(network, profile, design, predicted, space)
 
 
 def _besides_stages(predicted):

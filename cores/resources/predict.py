@@ -3,6 +3,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cores.between import FORK_DEPTH, STATUS_DEPTH, Between
 from cores.resources import amounts
 from cores.resources.coefficients import COEFFICIENTS
 from cores.resources.distinct import distinct
@@ -10,9 +11,6 @@ from cores.resources.memory_blocks import Blocks, blocks
 from cores.resources.stage_amounts import conv_columns, conv_parts, stage_terms, table_amounts
 from cores.stages import dsps
 from cores.synthesis import FAMILIES
-from cores.top import FORK_DEPTH, STATUS_DEPTH
-from hdl.memory import total
-from hdl.stream import Fork
 
 __all__ = ["Resources", "conv_resources", "design_resources", "family_of", "logic_terms", "memory_blocks",
            "part_resources", "stage_resources"]
@@ -79,12 +77,12 @@ def _prices(part, fields, keys, family):
     return np.array([(lut, held.lut, held.bram36) for held, lut, _ in found])
 
 
-def design_resources(top, design, engine):
+def design_resources(network, design, engine):
     """Of a whole design.
 
     Parameters
     ----------
-    top : Top
+    network : Graph
     design : Design
         Its folding.
     engine : Engine
@@ -94,25 +92,21 @@ def design_resources(top, design, engine):
     (Resources, dict of str to Resources)
         Of all, and of each stage by the name of its node.
     """
-    network, family = top.network, family_of(engine)
     stages = {node.name: stage_resources(network, node, design.foldings[node.name], engine)
               for node in network.nodes}
+    between = Between(network, design, keep_zeros=engine.keep_zeros)
     source = network.tensors[network.input]
     terms = [amounts.axi_in(pixels=source.height * source.width, channels=source.channels, ways=design.ways),
-             amounts.queue(STATUS_DEPTH, len(top.targets))]
-    for name, target in zip(network.outputs, top.targets):
+             amounts.queue(STATUS_DEPTH, len(between.targets))]
+    for name, target in zip(network.outputs, between.targets):
         tensor = network.tensors[name]
         terms.append(amounts.axi_out(pixels=tensor.height * tensor.width, channels=tensor.channels,
                                      ways=target.i.signature.ways))
-    for link in top.links:
-        if isinstance(link, Fork):
-            terms.append(amounts.queue(FORK_DEPTH, link.memories.total()))
-        else:
-            terms.append(amounts.queue(link.depth))
-    if top.table is not None:
-        terms.append(table_amounts(top.table, network.input_table, 0))
-    between = top.memories - total(stage.memories for stage in top.stages.values())
-    rest = part_resources(between, amounts.sum_of(*terms), family=family)
+    terms += [amounts.queue(FORK_DEPTH, fork.memories.total()) for fork in between.forks.values()]
+    terms += [amounts.queue(queue.depth) for queue in between.queues]
+    if between.table is not None:
+        terms.append(table_amounts(between.table, network.input_table, 0))
+    rest = part_resources(between.memories, amounts.sum_of(*terms), family=family_of(engine))
     return sum(stages.values(), rest), stages
 
 

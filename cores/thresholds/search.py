@@ -120,10 +120,11 @@ def search(network, images, labels, limit, *, explore, price, each):
 
 def _costs(exploration):
     """{node's name: DSP blocks times cycles for each of its products}; multipliers where there are no DSP blocks."""
-    network, profile, design, top = (getattr(exploration, name) for name in ("network", "profile", "design", "top"))
+    network, profile, design, (_, stages) = (
+        getattr(exploration, name) for name in ("network", "profile", "design", "predicted"))
     costs = {}
     for node in network.nodes:
         products = profile.nonzero_macs[node.name]
         if products:
-            costs[node.name] = top.stages[node.name].dsp_count * profile.cycles(node, design.foldings[node.name]) / products
+            costs[node.name] = stages[node.name].dsp * profile.cycles(node, design.foldings[node.name]) / products
     return costs

@@ -3,8 +3,9 @@ from dataclasses import dataclass
 
 from amaranth.utils import bits_for
 
+from cores.between import sample_shape
 from cores.events import ACTIVITIES, Counted, products_per_lookup, stage_events
-from cores.top import output_ports, sample_shape
+from cores.top import output_ports
 from hdl.registers import Field, Register
 
 __all__ = ["RegisterMap", "Stream", "register_map", "OWN_EVENTS", "port_events"]

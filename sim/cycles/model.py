@@ -3,9 +3,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cores.between import BEAT_BITS, FORK_DEPTH, sample_shape
 from cores.branches import join_depths, readers
 from cores.errors import UserError
-from cores.top import BEAT_BITS, FORK_DEPTH, sample_shape
 from hdl.axi import lane_bits
 from hdl.axi_in import WAY_DEPTH
 from hdl.stream import channels_of_way
