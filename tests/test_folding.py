@@ -187,6 +187,8 @@ def test_solver_finds_what_trying_all_finds(problem):
         assert len(chosen) == len(stages)
         for stage, n in zip(stages, chosen):
             assert stage.ways[n].tolist() == [ways[stage.reads], ways[stage.makes]]
+        assert cheapest(stages, widths, limits, below=wanted + 1)[0] == chosen
+        assert cheapest(stages, widths, limits, below=1) is None        # no price is lower
 
 
 def dearest(prices, **kwargs):

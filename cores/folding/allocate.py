@@ -56,14 +56,14 @@ def allocate(network, profile, engine, *, dsp=None, multipliers=None, cycles=Non
               if limit not in (None, inf)}
     nonzero = sum(profile.nonzero_macs.values())
 
-    def at(cycles):
-        """The cheapest design within ``cycles``, or None."""
-        design = _cheapest(space, cycles, limits)
+    def at(cycles, below=inf):
+        """The cheapest design within ``cycles``, or None; a price of ``below`` is too high."""
+        design = _cheapest(space, cycles, limits, below)
         if utilisation is None or design is None or utilisation * design.cycles_per_frame <= (
                 nonzero / design.amounts["multipliers"]):
             return design
         most = min(limits.get("multipliers", inf), nonzero / utilisation / cycles)
-        return _cheapest(space, cycles, limits | {"multipliers": most})
+        return _cheapest(space, cycles, limits | {"multipliers": most}, below)
 
     least = space.best(inf, unit, {})
     if least.amounts[unit] > budget:
@@ -86,12 +86,16 @@ def allocate(network, profile, engine, *, dsp=None, multipliers=None, cycles=Non
     quickest = fastest(space, unit, limits)
     if quickest is None:                                # nothing takes so few LUTs or block memories
         return space.best(inf, "price", {})
-    designs = [at(quickest.cycles_per_frame * (1 + slack * n / STEPS)) for n in range(STEPS + 1 if slack else 1)]
+    designs, before = [], 1.0               # what takes at most so many cycles is known already
+    for n in range(STEPS + 1 if slack else 1):
+        cycles = quickest.cycles_per_frame * (1 + slack * n / STEPS)
+        designs.append(at(cycles, min(map(_area_time, filter(None, designs)), default=inf) / before))
+        before = cycles
     if utilisation is None:
         designs.append(quickest)
     elif not any(designs):
         raise UserError(_idle(network, utilisation, f"at up to {slack:.0%} more cycles than the fastest", "--slack"))
-    chosen = min(filter(None, designs), key=lambda design: design.cycles_per_frame * design.price)
+    chosen = min(filter(None, designs), key=_area_time)
     return replace(chosen, rate_gap=quickest.rate_gap,
                    slower=chosen.cycles_per_frame / quickest.cycles_per_frame - 1)
 
@@ -156,10 +160,15 @@ def _level(levels, design):
     return int(np.searchsorted(levels, design.cycles_per_frame))
 
 
-def _cheapest(space, cycles, limits):
+def _area_time(design):
+    """Cycles times price: the less, the more frames per price."""
+    return design.cycles_per_frame * design.price
+
+
+def _cheapest(space, cycles, limits, below):
     """The design of the least price within ``cycles`` and limits, or None."""
     try:
-        return space.best(cycles, "price", limits)
+        return space.best(cycles, "price", limits, below=below)
     except Undecided:
         return None
 

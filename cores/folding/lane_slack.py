@@ -30,7 +30,9 @@ def _finish(loads, windows):
     done, mine = np.zeros(count, np.int64), np.zeros(lanes, np.int64)
     for n in range(count):
         room = done[n - windows] if n >= windows else 0
+        complete = 0
         for lane in range(lanes):
             mine[lane] = max(mine[lane], room) + loads[n, lane]
-            done[n] = max(done[n], mine[lane])
+            complete = max(complete, mine[lane])
+        done[n] = complete
     return done[-1]

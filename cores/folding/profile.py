@@ -3,6 +3,7 @@ import copy
 
 import numpy as np
 
+from cores.folding.lane_loads import histogram, lane_loads
 from cores.folding.lane_slack import slowdown
 from cores.folding.under_windows import under_windows
 from cores.folding.window_cycles import WindowLoads
@@ -43,7 +44,8 @@ class Profile:
         """The same of ``network``, which is this one's with its channels in other ``orders``."""
         result = copy.copy(self)
         result.network = network
-        result._masks = {name: mask[..., orders[name]] if name in orders else mask
+        # Not by an index, which would leave channels far apart in memory.
+        result._masks = {name: mask.take(orders[name], axis=3) if name in orders else mask
                          for name, mask in self._masks.items()}
         result._loads, result._curves, result._beats, result._windows = {}, {}, {}, {}
         return result
@@ -102,17 +104,13 @@ class Profile:
         if key not in self._loads:
             walk = walk_of(node, self.network.tensors[node.input])
             groups = node.groups if has_engine(node) else 1
-            counts = _dealt(self._masks[node.input], groups, lanes)
-            rows = [_in_lanes(under_windows(counts, walk, row, row_lanes), walk, row, row_lanes)
-                    for row in range(row_lanes)]
-            loads = [row[lane::lanes].ravel() for row in rows for lane in range(lanes)]
-            most = max(load.max() for load in loads) + 1
-            passes = np.stack([np.bincount(load, minlength=most) for load in loads])
+            loads = lane_loads(self._masks[node.input], walk, groups, lanes, row_lanes)
+            passes = histogram(loads)
             # Of a stage without an engine, the ways of a stream are not coupled, but each one's row lanes.
-            together = [loads] if has_engine(node) else [loads[lane::lanes] for lane in range(lanes)]
-            factors = {windows: max(slowdown(np.stack(each), windows) for each in together)
-                       for windows in WINDOWS} if len(loads) > 1 else dict.fromkeys(WINDOWS, 1.0)
-            self._loads[key] = passes, passes @ np.arange(most), factors
+            together = [loads] if has_engine(node) else [loads[:, lane::lanes] for lane in range(lanes)]
+            factors = {windows: max(slowdown(each.T, windows) for each in together)
+                       for windows in WINDOWS} if lanes * row_lanes > 1 else dict.fromkeys(WINDOWS, 1.0)
+            self._loads[key] = passes, passes @ np.arange(passes.shape[1]), factors
         return self._loads[key]
 
     def busiest(self, node, lanes, row_lanes, floors, windows=WINDOWS[0]):
@@ -188,26 +186,8 @@ class Profile:
 
     def _merged(self, node, ways):
         """Channels per frame that the busiest way of an addition finds in either operand."""
-        either = np.logical_or(*(self._masks[name] for name in node.inputs))
-        either[..., -ways:] = True
-        return max(np.count_nonzero(either[..., w::ways]) for w in range(ways)) / self.frames
-
-
-def _dealt(mask, groups, lanes):
-    """Non-zeros of each pixel in each lane of each group: (N, H, W, groups * lanes)."""
-    mask = mask.reshape(*mask.shape[:3], groups, -1)
-    if lanes == 1:
-        return mask.sum(-1, dtype=np.int32)
-    counts = np.zeros((*mask.shape[:4], lanes), np.int32)
-    for start in range(0, mask.shape[4], lanes):        # a slice at a time: strides are slow
-        part = mask[..., start:start + lanes]
-        counts[..., :part.shape[4]] += part
-    return counts.reshape(*mask.shape[:3], -1)
-
-
-def _in_lanes(total, walk, row, rows):
-    """Cycles of each lane (lanes, windows): non-zeros under each window, at least its number of taps inside."""
-    y, x = walk.axes(row, rows)
-    taps = np.outer([n for _, n in y.inside], [n for _, n in x.inside])
-    total = np.maximum(total, np.maximum(taps, 1)[None, :, :, None])
-    return total.transpose(3, 0, 1, 2).reshape(total.shape[-1], -1)
+        if (node.name, ways) not in self._beats:
+            either = np.logical_or(*(self._masks[name] for name in node.inputs))
+            either[..., -ways:] = True
+            self._beats[node.name, ways] = max(np.count_nonzero(either[..., w::ways]) for w in range(ways)) / self.frames
+        return self._beats[node.name, ways]

@@ -41,7 +41,7 @@ class Stage:
     amounts: np.ndarray
 
 
-def cheapest(stages, widths, limits, *, any_price=False):
+def cheapest(stages, widths, limits, *, any_price=False, below=np.inf):
     """One option of each stage that agree on the ways of all tensors, at the least price in all.
 
     Parameters
@@ -53,12 +53,14 @@ def cheapest(stages, widths, limits, *, any_price=False):
         What the chosen options' ``amounts`` may sum up to.
     any_price : bool
         Stop at the first choice that is found within the limits.
+    below : float
+        Price from which on a choice is of no use.
 
     Returns
     -------
     (list of int, dict of str to int, float) or None
         The option of each stage, the ways of each class, and the share by which the price might be too high: 0 if it is
-        proven that it is the least. None if it is proven that there is no choice within the limits.
+        proven that it is the least. None if it is proven that there is no choice within the limits and ``below``.
 
     Raises
     ------
@@ -84,7 +86,7 @@ def cheapest(stages, widths, limits, *, any_price=False):
         _padded(np.concatenate([stage.prices for stage in stages]), width), _matrix(entries, height, width),
         np.repeat([1.0, 0.0], [len(widths), height - len(widths)]),
         _padded(np.concatenate([stage.amounts for stage in stages], axis=1)[finite], width), np.array(limits)[finite])
-    found = program.least(count, any_price)
+    found = program.least(count, any_price, below)
     if found is None:
         return None
     taken, gap = found
@@ -101,11 +103,11 @@ class _Program:
     amounts: np.ndarray
     limits: np.ndarray
 
-    def least(self, options, any_price):
+    def least(self, options, any_price, below):
         """(x as array of bool, gap), or None; all but the first ``options`` are always part of the search."""
         bounded = {"A_ub": self.amounts, "b_ub": self.limits} if len(self.limits) else {}
         bound = linprog(self.prices, A_eq=self.equal, b_eq=self.right, bounds=(0, 1), **bounded)
-        if bound.x is None:
+        if bound.x is None or bound.fun >= below:
             return None
         dearer = self.prices - self.equal.T @ bound.eqlin.marginals
         if len(self.limits):

@@ -1,6 +1,7 @@
 """All foldings that a network's stages may have together, and the choice among them."""
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import inf
 
 import numpy as np
 
@@ -82,7 +83,7 @@ class Space:
         return np.unique(np.concatenate(
             [inputs, outputs, *(options.cycles for options in self.options.values())]))
 
-    def best(self, cycles, objective, limits, *, any_price=False):
+    def best(self, cycles, objective, limits, *, any_price=False, below=inf):
         """The design within ``cycles`` and ``limits`` that takes least of ``objective``.
 
         Parameters
@@ -94,11 +95,13 @@ class Space:
             How much of which resource all stages may take.
         any_price : bool
             Any design that is within them.
+        below : float
+            Amount of the objective from which on a design is of no use.
 
         Returns
         -------
         Design or None
-            None if it is proven that there is none.
+            None if it is proven that there is none of use.
 
         Raises
         ------
@@ -121,7 +124,7 @@ class Space:
             stages.append(Stage(reads, makes, own.ways[found], own.amounts[objective][found],
                                 np.array([own.amounts[name][found] for name in limits]).reshape(-1, found.size)))
             rows.append(found)
-        found = cheapest(stages, widths, tuple(limits.values()), any_price=any_price)
+        found = cheapest(stages, widths, tuple(limits.values()), any_price=any_price, below=below)
         if found is None:
             return None
         numbers, ways, gap = found
