@@ -94,8 +94,7 @@ def proof(design):
 
 def pareto(options):
     """A stage's Pareto set, as columns."""
-    return {"considered": options.considered, "foldings": [
-        [f.lanes, f.row_lanes, f.pes, f.ways, f.out_ways, f.requantize_cycles, f.windows] for f in options.foldings],
+    return {"considered": options.considered, "foldings": options.fields.tolist(),
         "cycles_per_frame": options.cycles.round().tolist(),
         **{name: options.amounts[name].tolist() for name in DRAWN}}
 
@@ -115,7 +114,7 @@ def summary(found):
     """Lines on how far the choice is proven."""
     design, options = found.design, found.space.options.values()
     yield (f"chosen among {sum(each.considered for each in options):,} foldings of {len(options)} stages, "
-           f"{sum(len(each.foldings) for each in options):,} of them in Pareto sets")
+           f"{sum(len(each.fields) for each in options):,} of them in Pareto sets")
     yield (f"frame rate: {design.slower:.1%} more cycles than the fastest of them within the budget, for more frames per area "
            "(--slack); " + _gap(design.rate_gap, "none is faster", "some might take {} fewer cycles than that"))
     yield "price: " + _gap(design.gap, "no choice as fast is cheaper", "some choice as fast might be {} cheaper")

@@ -142,11 +142,7 @@ class Walk:
         A row lane may have to wait for another's pixels, so the span counts from the oldest pixel
         that any of them keeps to the newest that any of them needs.
         """
-        frame, groups = self.height * self.width, range(rows)
-        keeps = np.array([self.keeps(r, rows) for r in groups]).min(0).ravel()
-        needs = np.array([self.needs(r, rows) for r in groups]).max(0).ravel()
-        later = np.concatenate([needs + frame * n for n in range(ahead // needs.size + 2)])
-        return int(1 + max((later[n:n + needs.size] - keeps).max() for n in range(ahead + 1)))
+        return _min_slots(self, rows, ahead)
 
 
 @cache
@@ -156,3 +152,12 @@ def _axes(walk, row, rows):
              walk.stride[0], walk.dilation[0] * rows, walk.padding[0] - row * walk.dilation[0]),
         Axis(walk.width, walk.kernel[1], walk.out_width,
              walk.stride[1], walk.dilation[1], walk.padding[1]))
+
+
+@cache
+def _min_slots(walk, rows, ahead):
+    frame, groups = walk.height * walk.width, range(rows)
+    keeps = np.array([walk.keeps(r, rows) for r in groups]).min(0).ravel()
+    needs = np.array([walk.needs(r, rows) for r in groups]).max(0).ravel()
+    later = np.concatenate([needs + frame * n for n in range(ahead // needs.size + 2)])
+    return int(1 + max((later[n:n + needs.size] - keeps).max() for n in range(ahead + 1)))

@@ -46,6 +46,7 @@ def window_memories(shape, *, walk, channels, ways=1, lanes=1, row_lanes=1, pass
                       slots=slots, groups=groups, by_channel=by_channel)) for share in set(shares))])
 
 
+@functools.cache
 def stepper_memories(walk, *, row_lanes):
     """Memories of the steppers of one way, one for each row lane."""
     return total(queue_memories(freed_shape(walk, row, row_lanes), IN_FLIGHT) for row in range(row_lanes))

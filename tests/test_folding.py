@@ -62,8 +62,8 @@ def test_options_say_what_the_stage_takes(residual, number):
     graph, profile = residual
     node = graph.nodes[number]
     options = Options(graph, profile, ENGINE, node, [1, 2, 4], [1, 2, 4])
-    for row in np.random.default_rng(number).permutation(len(options.foldings))[:12]:
-        folding = options.foldings[row]
+    for row in np.random.default_rng(number).permutation(len(options.fields))[:12]:
+        folding = options.folding(row)
         stage, taken = component(graph, node, folding, ENGINE), stage_resources(graph, node, folding, ENGINE)
         assert options.amounts["dsp"][row] == stage.dsp_count
         assert options.amounts["multipliers"][row] == (stage.multipliers if isinstance(node, Conv) else 0)
@@ -97,7 +97,7 @@ def test_no_folding_beats_all_options(profiled):
             places = options.ways[:, 0] == folding.ways
             assert (mine[places] <= (cycles, taken.dsp, taken.lut, taken.bram36)).all(1).any(), folding
             count += 1
-    assert count > 100 and options.considered > len(options.foldings)
+    assert count > 100 and options.considered > len(options.fields)
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), *[st.integers(0, 4)] * 3), min_size=1, max_size=40))

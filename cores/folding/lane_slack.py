@@ -19,20 +19,20 @@ def slowdown(loads, windows):
     float
         1 or more.
     """
-    most = loads.sum(1).max()
-    return _finish(np.ascontiguousarray(loads.T), windows) / most if most else 1.0
+    return _slowdown(np.ascontiguousarray(loads.T), windows)
 
 
 @numba.njit(cache=True)
-def _finish(loads, windows):
-    """When the last window is complete; a lane waits until the one ``windows`` before it is complete."""
+def _slowdown(loads, windows):
+    """A lane waits with a window until the one ``windows`` before it is complete."""
     count, lanes = loads.shape
-    done, mine = np.zeros(count, np.int64), np.zeros(lanes, np.int64)
+    done, mine, alone = np.zeros(count, np.int64), np.zeros(lanes, np.int64), np.zeros(lanes, np.int64)
     for n in range(count):
         room = done[n - windows] if n >= windows else 0
         complete = 0
         for lane in range(lanes):
             mine[lane] = max(mine[lane], room) + loads[n, lane]
+            alone[lane] += loads[n, lane]
             complete = max(complete, mine[lane])
         done[n] = complete
-    return done[-1]
+    return done[-1] / alone.max() if alone.max() else 1.0

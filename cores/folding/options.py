@@ -3,6 +3,7 @@ from itertools import product
 
 import numpy as np
 
+from cores.folding.fields import FIELDS, fields_of, folding_of
 from cores.folding.pareto import unbeaten
 from cores.folding.profile import WINDOWS
 from cores.folding.window_options import window_rows
@@ -17,7 +18,6 @@ __all__ = ["MAX_WAYS", "RESOURCES", "Options"]
 MAX_LANES, MAX_PES, MAX_WAYS = 32, 256, 16
 REQUANTIZE_CYCLES = (1, 2, 3, 4, 8)     # one with a DSP block, and with 4, 3, 2 and 1 adders of LUTs
 RESOURCES = ("dsp", "multipliers", "lut", "bram36")
-_FIELDS = ("lanes", "row_lanes", "pes", "ways", "out_ways", "requantize_cycles", "windows")
 
 
 class Options:
@@ -35,7 +35,8 @@ class Options:
 
     Attributes
     ----------
-    foldings : list of Folding
+    fields : array of int (N, 7)
+        :data:`~cores.folding.fields.FIELDS` of each folding.
     considered : int
         How many foldings there are, those that others beat included.
     cycles : array of float
@@ -48,13 +49,17 @@ class Options:
 
     def __init__(self, network, profile, engine, node, in_widths, widths):
         rows = _plain_rows if not has_engine(node) else window_rows if engine.window else _engine_rows
-        make, ways, cycles, amounts = rows(network, profile, engine, node, in_widths, widths)
+        self._make, fields, cycles, amounts = rows(network, profile, engine, node, in_widths, widths)
         self.considered = len(cycles)
+        ways = fields[:, [FIELDS.index("ways"), FIELDS.index("out_ways")]]
         place = ways @ [MAX_WAYS + 1, 1]
-        kept = unbeaten(np.column_stack([cycles, *(amounts[name] for name in RESOURCES)]), place)
-        self.foldings = [make(row) for row in kept.tolist()]
-        self.cycles, self.ways, self._place = cycles[kept], ways[kept], place[kept]
+        self._kept = kept = unbeaten(np.column_stack([cycles, *(amounts[name] for name in RESOURCES)]), place)
+        self.cycles, self.fields, self.ways, self._place = cycles[kept], fields[kept], ways[kept], place[kept]
         self.amounts = {name: amounts[name][kept] for name in RESOURCES}
+
+    def folding(self, number):
+        """One of them, a Folding."""
+        return self._make(self._kept[number])
 
     def within(self, cycles, names):
         """Numbers of the foldings that take at most ``cycles`` and that none of the same ways beats in ``names``.
@@ -82,7 +87,7 @@ def _requantize_cycles(engine):
 
 
 def _engine_rows(network, profile, engine, node, in_widths, widths):
-    """Foldings of a convolution: a function from a row's number to its Folding, ways, cycles, resources."""
+    """Foldings of a convolution: a function from a row's number to its Folding, their fields, cycles, resources."""
     filters, channels = len(node.weights) // node.groups, node.weights.shape[3]
     beats = {ways: profile.beats(node.output, ways) for ways in widths}
     cells = np.array([(pes, ways, n) for ways in widths for pes in _pes(filters, ways, node.groups)
@@ -101,24 +106,21 @@ def _engine_rows(network, profile, engine, node, in_widths, widths):
                     fixed = np.broadcast_to([lanes, row_lanes, ways, windows], (len(cells), 4))
                     table.append(np.column_stack([fixed[:, :2], cells[:, 0], fixed[:, 2], cells[:, 1:], fixed[:, 3]]))
                     cycles.append(taken)
-    columns = dict(zip(_FIELDS, np.concatenate(table).T))
-    cycles = np.concatenate(cycles)
-    kept = _without_idle_speed(columns, cycles)
-    columns, cycles = {name: column[kept] for name, column in columns.items()}, cycles[kept]
+    fields, cycles = np.concatenate(table), np.concatenate(cycles)
+    kept = _without_idle_speed(dict(zip(FIELDS, fields.T)), cycles)
+    fields, cycles = np.asfortranarray(fields[kept]), cycles[kept]
+    columns = dict(zip(FIELDS, fields.T))
     given = {"passes": -(-filters // columns["pes"]), "weights_in_blocks": np.zeros_like(cycles, dtype=np.int64)}
     lut, bram36 = conv_resources(network, node, columns | given, engine)
     count = columns["lanes"] * columns["row_lanes"]
     amounts = {"dsp": _dsps(network, node, columns, engine), "multipliers": count * columns["pes"],
                "lut": lut, "bram36": bram36}
-
-    def make(row):
-        return Folding(**{name: int(column[row]) for name, column in columns.items()})
-    return make, np.column_stack([columns["ways"], columns["out_ways"]]), cycles, amounts
+    return lambda row: folding_of(fields[row]), fields, cycles, amounts
 
 
 def _without_idle_speed(columns, cycles):
     """Rows but those with a quicker serial requantizer, or windows further apart, that take no fewer cycles."""
-    keys = np.column_stack([*(columns[name] for name in _FIELDS[:5]), columns["requantize_cycles"] > 1])
+    keys = np.column_stack([*(columns[name] for name in FIELDS[:5]), columns["requantize_cycles"] > 1])
     order = np.lexsort((columns["windows"], -columns["requantize_cycles"], cycles, *keys.T[::-1]))
     keys, slow, near = keys[order], columns["requantize_cycles"][order], columns["windows"][order]
     kept = np.ones(len(order), bool)
@@ -141,7 +143,7 @@ def _plain_rows(network, profile, engine, node, in_widths, widths):
     taken = [stage_resources(network, node, f, engine) for f in foldings]
     amounts = {name: np.array([getattr(each, name) for each in taken]) for name in ("dsp", "lut", "bram36")}
     amounts["multipliers"] = np.array([multipliers(node, f) for f in foldings])
-    return foldings.__getitem__, np.array([(f.ways, f.ways) for f in foldings]).reshape(-1, 2), cycles, amounts
+    return foldings.__getitem__, fields_of(foldings), cycles, amounts
 
 
 def _row_lanes(node):

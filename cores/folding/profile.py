@@ -38,7 +38,7 @@ class Profile:
         self._zeros = {name: 1 - np.count_nonzero(v) / v.size for name, v in values.items()}
         counted, total = reference.nonzero_macs(network, values)
         self.nonzero_macs = {name: n / total for name, n in counted.items()}
-        self._loads, self._curves, self._beats, self._windows = {}, {}, {}, {}
+        self._loads, self._curves, self._channels, self._windows = {}, {}, {}, {}
 
     def reordered(self, network, orders):
         """The same of ``network``, which is this one's with its channels in other ``orders``."""
@@ -47,7 +47,7 @@ class Profile:
         # Not by an index, which would leave channels far apart in memory.
         result._masks = {name: mask.take(orders[name], axis=3) if name in orders else mask
                          for name, mask in self._masks.items()}
-        result._loads, result._curves, result._beats, result._windows = {}, {}, {}, {}
+        result._loads, result._curves, result._channels, result._windows = {}, {}, {}, {}
         return result
 
     def nonzeros(self, tensor):
@@ -80,12 +80,15 @@ class Profile:
 
     def beats(self, tensor, ways):
         """Beats per frame of a tensor's busiest way; its closing beats are always sent."""
-        if (tensor, ways) not in self._beats:
-            mask = self._masks[tensor]
-            per_way = [np.count_nonzero(mask[..., w::ways]) + np.count_nonzero(~mask[..., w::ways][..., -1])
-                       for w in range(ways)]
-            self._beats[tensor, ways] = max(per_way) / self.frames
-        return self._beats[tensor, ways]
+        return self._busiest_way((tensor,), ways)
+
+    def _busiest_way(self, tensors, ways):
+        """Beats per frame of the busiest way, if what is not zero in any of the tensors is sent, and closes pixels."""
+        if tensors not in self._channels:
+            mask = np.logical_or.reduce([self._masks[name] for name in tensors])
+            self._channels[tensors] = np.count_nonzero(mask, axis=(0, 1, 2))
+        counts, pixels = self._channels[tensors], self._masks[tensors[0]][..., 0].size
+        return max(int(counts[w::ways].sum()) + pixels - int(counts[w::ways][-1]) for w in range(ways)) / self.frames
 
     def loads(self, node, lanes, row_lanes):
         """How many windows have how many products (lookups where there are more) in a pass.
@@ -157,7 +160,7 @@ class Profile:
             floor = -(-folding.pes // folding.out_ways) * folding.requantize_cycles
             return passes * float(self.busiest(node, folding.lanes, folding.row_lanes, floor, folding.windows))
         if isinstance(node, Add):
-            return self._merged(node, folding.ways)
+            return self._busiest_way(tuple(node.inputs), folding.ways)
         target = self.network.tensors[node.output]
         per_way = -(-target.channels // folding.ways)
         if is_windowed(node):
@@ -183,11 +186,3 @@ class Profile:
         target = self.network.tensors[node.output]
         sums = target.height * target.width * len(node.weights) // folding.out_ways
         return float(max(known[key], sums * folding.requantize_cycles))
-
-    def _merged(self, node, ways):
-        """Channels per frame that the busiest way of an addition finds in either operand."""
-        if (node.name, ways) not in self._beats:
-            either = np.logical_or(*(self._masks[name] for name in node.inputs))
-            either[..., -ways:] = True
-            self._beats[node.name, ways] = max(np.count_nonzero(either[..., w::ways]) for w in range(ways)) / self.frames
-        return self._beats[node.name, ways]

@@ -131,7 +131,7 @@ class Space:
         ways = ways[self.tied[network.input]]
         chosen = [(own, found[number]) for own, found, number in zip(self.options.values(), rows, numbers)]
         slowest = max(samples / ways, *outputs, *(own.cycles[row] for own, row in chosen))
-        foldings = {name: own.foldings[row] for name, (own, row) in zip(self.options, chosen)}
+        foldings = {name: own.folding(row) for name, (own, row) in zip(self.options, chosen)}
         amounts = {name: sum(own.amounts[name][row] for own, row in chosen) for name in (*RESOURCES, "price")}
         return Design(ways, foldings, float(slowest), amounts, gap)
 

@@ -3,6 +3,7 @@ from itertools import product
 
 import numpy as np
 
+from cores.folding.fields import fields_of
 from cores.resources.predict import stage_resources
 from cores.stages import Folding
 
@@ -13,7 +14,7 @@ REQUANTIZE_CYCLES = (8, 4, 2, 1)
 
 
 def window_rows(network, profile, engine, node, in_widths, widths):
-    """Foldings of a convolution: a function from a row's number to its Folding, ways, cycles, resources.
+    """Foldings of a convolution: a function from a row's number to its Folding, their fields, cycles, resources.
 
     Streams, filters at a time and slots as finely as they go, each with the smallest requantizer that
     does not slow it down.
@@ -36,8 +37,7 @@ def window_rows(network, profile, engine, node, in_widths, widths):
             taken.append(resources)
     amounts = {name: np.array([getattr(one, name) for one in taken]) for name in ("dsp", "lut", "bram36")}
     amounts["multipliers"] = np.array([f.multipliers for f in foldings])
-    return (foldings.__getitem__, np.array([(f.ways, f.out_ways) for f in foldings]).reshape(-1, 2),
-            np.array(cycles), amounts)
+    return foldings.__getitem__, fields_of(foldings), np.array(cycles), amounts
 
 
 def _slots(taps):

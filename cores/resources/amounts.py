@@ -4,6 +4,7 @@ Every function returns a dict of amounts by the name of their coefficients, whic
 cores.resources.calibrate finds: see docs/resources.md. Names that end in "_xcup" count only there, where
 Yosys leaves registers of a multiplication outside the DSP block.
 """
+import functools
 from math import gcd
 
 from amaranth import Shape
@@ -86,6 +87,7 @@ def lane(shape, *, walk, share, row_lanes, passes, groups, windows, by_channel=F
     return times(row_lanes, sum_of(each, queue(windows * groups * passes), queue(4)))
 
 
+@functools.cache
 def _border(axis):
     """Places at the map's border, where a window has fewer taps inside."""
     usual = max(count for _, count in axis.inside)

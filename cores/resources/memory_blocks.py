@@ -5,7 +5,7 @@ Costs and sizes are those of Yosys' description of Xilinx memories (lutrams_xc5v
 lutrams_xcu.txt, brams_xc4v.txt) and of ECP5 (lutrams_trellis.txt, brams_16kd.txt), and its command's costs of multiplexers and of logic.
 """
 import functools
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["Blocks", "blocks"]
 
@@ -30,8 +30,7 @@ _PER_BIT_ROM, _PER_BIT_RAM = {"ecp5": 1 / 16}, 1        # cost of logic; of a RO
 _MUX, _READ = 0.5, 2                        # cost of a multiplexer's bit, and of a port that reads
 
 
-@dataclass(frozen=True)
-class Blocks:
+class Blocks(NamedTuple):
     """What one memory takes.
 
     ``lut`` are the LUTs that hold its contents, ``rom_lut`` those that random contents take in up

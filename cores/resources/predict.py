@@ -18,6 +18,7 @@ __all__ = ["Resources", "conv_resources", "design_resources", "family_of", "logi
 # ECP5 has the coefficients of the 7-series times these, LUTs and flip-flops: what Yosys made of the bundled network's nine stages
 # beside what they say. A LUT has 4 inputs there, and is no shift register.
 SCALES = {"ecp5": (1.75, 1.3)}
+LUT, FF = range(2)          # of a coefficient
 
 
 @dataclass(frozen=True)
@@ -73,8 +74,12 @@ def conv_resources(network, node, columns, engine):
 
 def _prices(part, fields, keys, family):
     """LUTs of logic, LUTs of memories and block memories of a part, for each of ``keys``."""
-    found = [_logic(*part(**dict(zip(fields, key))), family) for key in keys]
-    return np.array([(lut, held.lut, held.bram36) for held, lut, _ in found])
+    found = []
+    for key in keys:
+        memories, terms = part(**dict(zip(fields, key)))
+        held = memory_blocks(memories, family)
+        found.append((_logic(LUT, held, terms, family), held.lut, held.bram36))
+    return np.array(found)
 
 
 def design_resources(network, design, engine):
@@ -112,16 +117,15 @@ def design_resources(network, design, engine):
 
 def part_resources(memories, terms, *, family, dsp=0):
     """Of memories (a Counter) and amounts of logic."""
-    held, lut, ff = _logic(memories, terms, family)
-    return Resources(dsp, round(lut) + held.lut, round(ff) + held.ff, held.bram36)
-
-
-def _logic(memories, terms, family):
-    """Blocks of memories, and LUTs and flip-flops besides."""
     held = memory_blocks(memories, family)
-    logic = logic_terms(held, terms)
-    scales = SCALES.get(family, (1, 1))
-    return held, *(scales[n] * sum(COEFFICIENTS[name][n] * amount for name, amount in logic.items()) for n in (0, 1))
+    lut, ff = (round(_logic(kind, held, terms, family)) for kind in (LUT, FF))
+    return Resources(dsp, lut + held.lut, ff + held.ff, held.bram36)
+
+
+def _logic(kind, held, terms, family):
+    """LUTs or flip-flops besides those that hold the contents of memories."""
+    return SCALES.get(family, (1, 1))[kind] * sum(
+        COEFFICIENTS[name][kind] * amount for name, amount in logic_terms(held, terms).items())
 
 
 def logic_terms(held, terms):
@@ -131,9 +135,8 @@ def logic_terms(held, terms):
 
 def memory_blocks(memories, family):
     """Blocks of all memories together."""
-    names = ("bram36", "lut", "rom_lut", "deep_rom", "ff", "mux")
-    each = [(blocks(size, family), count) for size, count in memories.items()]
-    return Blocks(**{name: sum(getattr(one, name) * count for one, count in each) for name in names})
+    each = [[count * amount for amount in blocks(size, family)] for size, count in memories.items()]
+    return Blocks(*map(sum, zip(*each)))
 
 
 def family_of(engine):

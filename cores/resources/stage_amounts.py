@@ -208,10 +208,7 @@ def _depthwise(node, source, target, folding, engine):
     """Memories and amounts of logic of a depthwise convolution, without its component."""
     shape, walk, ways, rows = shape_of(source), walk_of(node, source), folding.ways, folding.row_lanes
     share, shift = channels_of_way(source.channels, ways), node.requantization.shift
-    sum_width, width = depthwise_widths(node.weights[..., 0], node.bias, source.low, source.high, rows)
-    memories = depthwise_memories(
-        shape, walk=walk, channels=source.channels, weight_width=weight_width(node), sum_width=sum_width,
-        width=width, shift=shift, out_shape=shape_of(target), ways=ways, row_lanes=rows, windows=folding.windows)
+    memories, sum_width, width = _depthwise_memories(node, source, target, ways, rows, folding.windows)
     return memories, sum_of(
         amounts.window(shape, walk=walk, channels=source.channels, ways=ways, lanes=ways, row_lanes=rows,
                        windows=folding.windows),
@@ -221,6 +218,16 @@ def _depthwise(node, source, target, folding, engine):
         amounts.times(ways, amounts.accumulator(lanes=rows, sum_width=sum_width, width=width, filters=share, ways=1,
                                                 windows=windows_apart(folding.windows, rows))),
         amounts.times(ways, _requantize(shift, target, width, 1, folding, engine)), {"depthwise": ways})
+
+
+@functools.cache        # there are several requantizers for each
+def _depthwise_memories(node, source, target, ways, rows, windows):
+    """Its memories, and the bits of a lane's sums and of the totals."""
+    sum_width, width = depthwise_widths(node.weights[..., 0], node.bias, source.low, source.high, rows)
+    return depthwise_memories(
+        shape_of(source), walk=walk_of(node, source), channels=source.channels, weight_width=weight_width(node),
+        sum_width=sum_width, width=width, shift=node.requantization.shift, out_shape=shape_of(target), ways=ways,
+        row_lanes=rows, windows=windows), sum_width, width
 
 
 def _pool(stage, node, sources, target, folding, engine):
