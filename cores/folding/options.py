@@ -11,7 +11,7 @@ from cores.graph import Add, Pool
 from cores.resources.distinct import distinct
 from cores.resources.predict import conv_resources, stage_resources
 from cores.stages import Folding, dsps, has_engine, is_depthwise, multipliers
-from hdl.clusters import cluster_count
+from hdl.clusters import CLUSTER, cluster_count
 
 __all__ = ["MAX_WAYS", "RESOURCES", "Options"]
 
@@ -152,13 +152,13 @@ def _row_lanes(node):
 
 
 def _pes(filters, ways, groups):
-    """Numbers of PEs, multiples of ``ways``, that each take fewer passes than the one before."""
-    needed = {-(-filters // passes) for passes in range(1, filters + 1)}
-    fill = {pes: ways * cluster_count(-(-pes // ways) * ways, ways) for pes in needed}
-    counts = {-(-pes // each) * each for pes, each in fill.items()}
-    if groups > 1:                  # every pass is full, and a lane has its share of each group
-        counts = {pes for pes in counts if filters % pes == 0}
-    return sorted(pes for pes in counts if pes <= min(filters, MAX_PES))
+    """Numbers of PEs, multiples of ``ways``, that each take fewer passes than the one before.
+
+    With groups every pass is full, and with clusters as well, or there would be too many to choose among.
+    """
+    counts = {-(-(-(-filters // passes)) // ways) * ways for passes in range(1, filters + 1)}
+    return sorted(pes for pes in counts if pes <= min(filters, MAX_PES)
+                  and (filters % pes == 0 or (groups == 1 and pes <= CLUSTER)) and pes % (ways * cluster_count(pes, ways)) == 0)
 
 
 def _dsps(network, node, columns, engine):
