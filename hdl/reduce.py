@@ -140,7 +140,8 @@ class Reduce(wiring.Component):
 
         if self.op == "sum":
             m.submodules.state = state = Banks(self.out_shape, channels=self.channels)
-            m.d.comb += [state.write.eq(apply), state.data.eq(state.old + product.value)]
+            m.d.comb += [state.write.eq(apply),
+                         *(data.eq(old + product.value) for data, old in zip(state.data, state.old))]
             result = state.drained
         else:
             # Signed values with the sign bit flipped: as unsigned ones, with 0 for "none yet".
@@ -148,14 +149,15 @@ class Reduce(wiring.Component):
             m.submodules.state = state = Banks(self.shape.width, channels=self.channels)
             value = product.value.as_unsigned() ^ flip
             # Written always: an enable would wait for the comparison, and be the longest path of all.
-            m.d.comb += [state.data.eq(Mux(value > state.old, value, state.old)), state.write.eq(apply)]
+            m.d.comb += [state.write.eq(apply),
+                         *(data.eq(Mux(value > old, value, old)) for data, old in zip(state.data, state.old))]
             result = state.drained ^ flip
         banks = [state]
         if self._counts:
             inside = self._inside(m, end)
             m.submodules.counts = counts = Banks(
                 bits_for(most_taps(self.walk)), channels=self.channels)
-            m.d.comb += [counts.write.eq(apply), counts.data.eq(counts.old + 1)]
+            m.d.comb += [counts.write.eq(apply), *(data.eq(old + 1) for data, old in zip(counts.data, counts.old))]
             banks.append(counts)
             result = Mux(state.drained[-1] | (counts.drained == inside), result, 0)
         for unit in banks:
@@ -193,6 +195,9 @@ def banks_memories(shape, channels):
 class Banks(wiring.Component):
     """Two banks of one word per channel: one is updated while the other is read and cleared.
 
+    What becomes of a word is worked out beside each bank: to choose between the banks before is a longer path,
+    from an address through a memory and back into it within a cycle, and no less logic.
+
     ``old`` and ``drained`` depend combinationally on ``bank``, ``clearing``, ``address`` and
     ``number``.
 
@@ -206,7 +211,7 @@ class Banks(wiring.Component):
     Members
     -------
     bank : In(1)
-        The bank that is updated: its word at ``address`` is ``old``, and becomes ``data`` if
+        The bank that is updated: its word at ``address`` is its ``old``, and becomes its ``data`` if
         ``write``.
     go : In(1)
         Clear the word at ``number`` of the other bank, which is ``drained``.
@@ -219,15 +224,14 @@ class Banks(wiring.Component):
         index = range(max(2, channels))
         super().__init__({
             "bank": In(1), "clearing": In(1), "address": In(index), "number": In(index),
-            "old": Out(shape), "write": In(1), "data": In(shape), "go": In(1),
+            "old": Out(shape).array(2), "write": In(1), "data": In(shape).array(2), "go": In(1),
             "drained": Out(shape)})
 
     def elaborate(self, platform):
         m = Module()
-        words = []
         for k in range(2):
             # One address for reading and writing: one LUT holds 64 bits.
-            memory = Memory(shape=self.data.shape(), depth=max(2, self.channels), init=[],
+            memory = Memory(shape=self.data[k].shape(), depth=max(2, self.channels), init=[],
                             attrs={"ram_style": "distributed"})
             m.submodules[f"memory_{k}"] = memory
             write, read = memory.write_port(), memory.read_port(domain="comb")
@@ -235,9 +239,8 @@ class Banks(wiring.Component):
             m.d.comb += [
                 mine.eq((self.bank == k) & ~self.clearing),
                 write.addr.eq(Mux(mine, self.address, self.number)), read.addr.eq(write.addr),
-                write.en.eq(Mux(mine, self.write, self.go)), write.data.eq(Mux(mine, self.data, 0)),
+                write.en.eq(Mux(mine, self.write, self.go)), write.data.eq(Mux(mine, self.data[k], 0)),
+                self.old[k].eq(read.data),
             ]
-            words.append(read.data)
-        m.d.comb += [self.old.eq(Mux(self.bank, words[1], words[0])),
-                     self.drained.eq(Mux(self.bank, words[0], words[1]))]
+        m.d.comb += self.drained.eq(Mux(self.bank, self.old[0], self.old[1]))
         return m

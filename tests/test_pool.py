@@ -450,10 +450,11 @@ class Broken(BANKS):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.banks = banks = BANKS(self.data.shape(), channels=self.channels)
-        for name in ("bank", "clearing", "address", "number", "write", "data", "go"):
+        m.submodules.banks = banks = BANKS(self.drained.shape(), channels=self.channels)
+        for name in ("bank", "clearing", "address", "number", "write", "go"):
             m.d.comb += getattr(banks, name).eq(0 if name == self.tied else getattr(self, name))
-        m.d.comb += [self.old.eq(banks.old), self.drained.eq(banks.drained)]
+        m.d.comb += [self.drained.eq(banks.drained), *(
+            each.eq(value) for each, value in zip([*banks.data, *self.old], [*self.data, *banks.old]))]
         return m
 
 
