@@ -47,7 +47,8 @@ class Clusters(wiring.Component):
     of wires from one register to every PE: a product reaches all queues at once, and the clusters stall on their own.
     They are drained in turn, so that transfer t of a pass comes from cluster t % C, into a common register.
 
-    ``latency`` is longer than that of one cluster; the rate is the same: a pass may take as few as ``pes / ways`` cycles.
+    ``latency`` is longer than that of one cluster; the rate is the same: a pass may take as few as ``pes / ways`` cycles,
+    the last one of a window as few as its filters left / ``ways``, but not fewer than there are clusters.
     ``i.ready`` and ``o`` depend on registers only.
 
     Parameters
@@ -77,7 +78,10 @@ class Clusters(wiring.Component):
             raise ValueError(f"Weights must be of shape (filters, addresses), not {weights.shape}")
         count = cluster_count(positive("PEs", pes), between("Ways", ways, 1, CLUSTER))
         if pes % (count * ways):
-            raise ValueError(f"PEs must be a multiple of {count * ways}, the ways of {count} clusters, not {pes}")
+            below, above = (next((n for n in numbers if n % (cluster_count(n, ways) * ways) == 0), None)
+                            for numbers in (range(pes, 0, -1), range(pes, 2 * pes + ways * CLUSTER)))
+            raise ValueError(f"PEs must fill clusters of at most {CLUSTER} that have {ways} ways, as "
+                             f"{f'{below} or ' if below else ''}{above} do, not {pes}")
         filters, addresses = weights.shape
         self.shape, self.pes, self.ways, self.passes = Shape.cast(shape), pes, ways, -(-filters // pes)
         depth = self.passes * addresses if depth is None else depth

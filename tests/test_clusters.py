@@ -81,6 +81,13 @@ def test_rate(length, pes, ways, passes):
     assert set(np.diff(ends)[1:]) == {max(length, words)}
 
 
+@pytest.mark.parametrize("filters, cycles", [(13, 12 + 3), (14, 12 + 3), (16, 12 + 4), (24, 24)])
+def test_each_cluster_sends_in_a_short_last_pass(filters, cycles):
+    sink = check_dot(dot=Clusters, filters=filters, addresses=4, pes=12, lengths=[1] * 6)
+    ends = latencies(sink)[filters - 1::filters]
+    assert set(np.diff(ends)[1:]) == {cycles}
+
+
 def test_offers_without_ready():
     dut = Clusters(8, weights=np.ones((8, 3), int), weight_width=2, pes=8, sum_width=12)
     payload = {"value": 1, "address": 0, "last": 1, "final": 1}
@@ -120,7 +127,9 @@ def test_dsps_of_all_clusters():
 
 
 @pytest.mark.parametrize("kwargs, error, message", [
-    (dict(pes=10, ways=1), ValueError, "PEs must be a multiple of 3, the ways of 3 clusters, not 10"),
+    (dict(pes=10), ValueError, "PEs must fill clusters of at most 4 that have 1 ways, as 9 or 12 do, not 10"),
+    (dict(pes=5, ways=2), ValueError, "PEs must fill clusters of at most 4 that have 2 ways, as 4 or 8 do, not 5"),
+    (dict(pes=1, ways=4), ValueError, "PEs must fill clusters of at most 4 that have 4 ways, as 4 do, not 1"),
     (dict(pes=0), TypeError, "PEs must be a positive integer, not 0"),
     (dict(ways=0), ValueError, "Ways must be from 1 to 4, not 0"),
     (dict(ways=5, pes=10), ValueError, "Ways must be from 1 to 4, not 5"),
