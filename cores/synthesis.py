@@ -87,6 +87,8 @@ def synthesise(verilog, *, top, family, files=None, netlist=None, blocks=True):
         "memory_libmap -lib single.txt t:$mem_v2 a:ram_style=distributed %i",
         f"{synth} -run map_memory:"]
     with tempfile.TemporaryDirectory() as folder:
+        if not blocks:      # a memory that asks for a block would get one all the same
+            verilog = verilog.replace('(* rom_style = "block" *)', "")
         for name, text in {"design.v": without_zeros(verilog), "single.txt": _SINGLE, **(files or {})}.items():
             Path(folder, name).write_text(text)
         if netlist is not None:

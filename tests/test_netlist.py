@@ -40,7 +40,8 @@ def test_convolution(family, tmp_path, runtime):
     node, = tiny.nodes
     expected = reference.run(tiny, images)["y"]
     assert 0.05 < (expected == 0).mean() < 0.95 and len(np.unique(expected)) > 10
-    stage = component(tiny, node, Folding(pes=2, requantize_cycles=8), Engine(family=FAMILIES[family]))
+    folding = Folding(pes=2, requantize_cycles=8, weights_in_blocks=family == "xcup")
+    stage = component(tiny, node, folding, Engine(family=FAMILIES[family]))
     got, cells = simulate_netlist(stage, [images], expected.shape, family=family, folder=tmp_path, runtime=runtime)
     assert (got.maps == expected).all() and not got.idle
     assert (got.maps != reference.run(network(-20000), images)["y"]).any()
