@@ -2,7 +2,7 @@
 # Its parts are made at the start, also when it is only asked for its size.
 """Sparse dot products of many PEs: clusters behind queues, so that no signal fans out to all of them."""
 import numpy as np
-from amaranth import Cat, Module, Mux, Shape, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -83,7 +83,7 @@ class Clusters(wiring.Component):
             raise ValueError(f"PEs must fill clusters of at most {CLUSTER} that have {ways} ways, as "
                              f"{f'{below} or ' if below else ''}{above} do, not {pes}")
         filters, addresses = weights.shape
-        self.shape, self.pes, self.ways, self.passes = Shape.cast(shape), pes, ways, -(-filters // pes)
+        self.pes, self.ways, self.passes = pes, ways, -(-filters // pes)
         depth = self.passes * addresses if depth is None else depth
 
         # Transfers of the last pass; every cluster sends one at least, the surplus ones are dropped.
@@ -106,8 +106,8 @@ class Clusters(wiring.Component):
 
     @property
     def memories(self):
-        queued = queue_memories(self.i.payload.shape(), QUEUED)
-        return total([*(dot.memories for dot in self.dots), *(queued for _ in self.dots if len(self.dots) > 1)])
+        queues = times(len(self.dots), queue_memories(self.i.payload.shape(), QUEUED))
+        return total([*(dot.memories for dot in self.dots), queues])
 
     def elaborate(self, platform):
         m = Module()

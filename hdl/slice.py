@@ -4,6 +4,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .check import between, positive
+from .count import counter
 from .memory import total
 from .stream import PixelSignature, Queue, channels_of_way, connect_streams, queue_memories
 
@@ -114,10 +115,8 @@ class Slice(wiring.Component):
         """Count along an axis: whether the box has this place, and whether it is left for the first."""
         places, start, step = self.map[axis], self.start[axis], self.step[axis]
         end = start + (self.size[axis] - 1) * step
-        place, wraps = Signal(range(places), name=name), Signal(name=f"{name}_wraps")
-        m.d.comb += wraps.eq(advance & (place == places - 1))
-        with m.If(advance):
-            m.d.sync += place.eq(Mux(wraps, 0, place + 1))
+        place, last = counter(m, places, advance, name=name)
+        wraps = advance & last
         if self.size[axis] == places:
             return 1, wraps
         # The next place of the box; after its last one, the first of the next frame.

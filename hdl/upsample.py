@@ -5,6 +5,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .check import between, positive
+from .count import counter
 from .memory import ram, total
 from .pitch import Pitch
 from .stream import PixelSignature, channels_of_way
@@ -147,28 +148,21 @@ class Upsample(wiring.Component):
         turn, final = Signal(), Signal()
         slot, row_slot = Signal(range(self.slots)), Signal(range(self.slots))
         waiting = Signal(range(self.slots + 1))     # pixels that were not sent yet
-        (line, last_line), (copy, last_copy), (column, last_column) = (
-            self._counter(m, count) for count in (*self.factor, self.width))
+        lines, copies = self.factor
+        copy, last_copy = counter(m, copies, turn, name="copy")
+        _, last_column = counter(m, self.width, turn & last_copy, name="column")
+        line, last_line = counter(m, lines, turn & last_copy & last_column, name="line")
         first = (line == 0) & (copy == 0)
         m.d.comb += [fresh.eq(~first | (waiting != 0)), final.eq(last_line & last_copy)]
         m.d.sync += waiting.eq(waiting + arrived - (turn & first))
-        with m.If(turn):
-            m.d.sync += copy.eq(Mux(last_copy, 0, copy + 1))
-            with m.If(last_copy):
-                m.d.sync += [slot.eq(self._after(slot)), column.eq(Mux(last_column, 0, column + 1))]
-                with m.If(last_column):
-                    m.d.sync += line.eq(Mux(last_line, 0, line + 1))
-                    with m.If(last_line):
-                        m.d.sync += row_slot.eq(self._after(slot))
-                    with m.Else():
-                        m.d.sync += slot.eq(row_slot)
+        with m.If(turn & last_copy):
+            m.d.sync += slot.eq(self._after(slot))
+            with m.If(last_column):
+                with m.If(last_line):
+                    m.d.sync += row_slot.eq(self._after(slot))
+                with m.Else():
+                    m.d.sync += slot.eq(row_slot)
         return turn, slot, final
-
-    def _counter(self, m, count):
-        """A register from 0 to ``count - 1``, and whether it is there."""
-        number, last = Signal(range(count)), Signal()
-        m.d.comb += last.eq(number == count - 1)
-        return number, last
 
     def _after(self, slot):
         return Mux(slot == self.slots - 1, 0, slot + 1)

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import test_conv
+import test_dot
 from hdl import clusters
 from hdl.clusters import Clusters, cluster_count, clusters_dsps, clusters_memories
-from sim.harness import Sink, Source, offers_without_ready
-from strategies import STALLS, activations, check, latencies, run_after_reset, seeds, shares
-from test_dot import check_dot, compare, random_windows, sums, weights_of
+from sim.harness import Source, offers_without_ready
+from strategies import STALLS, check, latencies
 
 
 @pytest.fixture(autouse=True)
@@ -18,22 +18,10 @@ def of_four(monkeypatch):
     monkeypatch.setattr(clusters, "CLUSTER", 4)
 
 
-@st.composite
-def cases(draw):
-    ways = draw(st.integers(1, 4))
-    count = draw(st.integers(2, 4))
-    pes = count * ways * (4 // ways)
-    return {"filters": draw(st.integers(1, 3 * pes)), "addresses": draw(st.integers(1, 20)),
-            "pes": pes, "ways": ways, "weight_width": draw(st.integers(2, 16)),
-            "activation": draw(activations), "seed": draw(seeds),
-            "lengths": draw(st.lists(st.integers(0, 12), min_size=1, max_size=8)),
-            "p_in": draw(shares)[0], "p_out": draw(shares)[0], "extreme": draw(st.booleans())}
-
-
-@given(case=cases())
+@given(case=test_dot.cases(), count=st.integers(2, 4))
 @check(40)
-def test_clusters(case):
-    check_dot(dot=Clusters, **case)
+def test_clusters(case, count):
+    test_dot.check_dot(dot=Clusters, **case | {"pes": count * (4 // case["ways"]) * case["ways"]})
 
 
 @given(case=test_conv.cases())
@@ -59,14 +47,14 @@ CORNERS = {
 @pytest.mark.parametrize("name", CORNERS)
 @pytest.mark.parametrize("p_in, p_out", STALLS)
 def test_corners(name, p_in, p_out):
-    check_dot(dot=Clusters, p_in=p_in, p_out=p_out, **CORNERS[name])
+    test_dot.check_dot(dot=Clusters, p_in=p_in, p_out=p_out, **CORNERS[name])
 
 
 @pytest.mark.parametrize("length", [1, 5])
 @pytest.mark.parametrize("pes, ways", [(8, 1), (12, 2), (8, 4)])
 def test_latency(length, pes, ways):
     """From the last product of a pass to its first sums; a sum in every cycle from then on."""
-    sink = check_dot(dot=Clusters, filters=pes, addresses=9, pes=pes, ways=ways, lengths=[length])
+    sink = test_dot.check_dot(dot=Clusters, filters=pes, addresses=9, pes=pes, ways=ways, lengths=[length])
     assert latencies(sink)[0] == length - 1 + Clusters.latency
     assert latencies(sink) == list(range(latencies(sink)[0], latencies(sink)[0] + pes // ways))
 
@@ -75,7 +63,7 @@ def test_latency(length, pes, ways):
 @pytest.mark.parametrize("passes", [1, 3])
 def test_rate(length, pes, ways, passes):
     """The same as of one cluster."""
-    sink = check_dot(dot=Clusters, filters=pes * passes, addresses=9, pes=pes, ways=ways, lengths=[length] * 6)
+    sink = test_dot.check_dot(dot=Clusters, filters=pes * passes, addresses=9, pes=pes, ways=ways, lengths=[length] * 6)
     words = pes // ways
     ends = latencies(sink)[words - 1::words]
     assert set(np.diff(ends)[1:]) == {max(length, words)}
@@ -83,7 +71,7 @@ def test_rate(length, pes, ways, passes):
 
 @pytest.mark.parametrize("filters, cycles", [(13, 12 + 3), (14, 12 + 3), (16, 12 + 4), (24, 24)])
 def test_each_cluster_sends_in_a_short_last_pass(filters, cycles):
-    sink = check_dot(dot=Clusters, filters=filters, addresses=4, pes=12, lengths=[1] * 6)
+    sink = test_dot.check_dot(dot=Clusters, filters=filters, addresses=4, pes=12, lengths=[1] * 6)
     ends = latencies(sink)[filters - 1::filters]
     assert set(np.diff(ends)[1:]) == {cycles}
 
@@ -96,20 +84,13 @@ def test_offers_without_ready():
 
 @pytest.mark.parametrize("cycles", [1, 6, 9, 13, 30])
 def test_reset_in_a_pass(cycles):
-    rng = np.random.default_rng(cycles)
-    weights = weights_of(rng, 13, 6, 8)
-    dut = Clusters(8, weights=weights, weight_width=8, pes=8, sum_width=24)
-    junk, _ = random_windows(rng, 0, 255, 6, 2, [5, 2, 6])
-    payloads, windows = random_windows(rng, 0, 255, 6, 2, [3, 0, 6])
-    sink = Sink(dut.o, 13 * len(windows), 0.7)
-    run_after_reset(dut, [Source(dut.i, junk)], [Source(dut.i, payloads)], [sink], cycles=cycles)
-    compare(sink, sums(weights, windows), 1)
+    test_dot.check_reset(Clusters, filters=13, pes=8, cycles=cycles)
 
 
 @given(filters=st.integers(1, 30), addresses=st.integers(1, 9), count=st.integers(2, 4), ways=st.sampled_from([1, 2, 4]))
 @check(50)
 def test_memories_are_predicted(filters, addresses, count, ways):
-    """With a word for every PE, as long as the last pass fills its clusters."""
+    """Also where the last pass needs not all PEs: each has its weights for all passes."""
     pes = 4 * count
     dut = Clusters(8, weights=np.ones((filters, addresses), int), weight_width=8, pes=pes, ways=ways, sum_width=24)
     assert dut.memories == clusters_memories(
