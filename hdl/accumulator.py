@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
-from .check import positive
+from .check import integers, positive
 from .count import count_both_ways, counter
 from .dot import sums_layout
 from .memory import ram, rom, times
@@ -71,7 +71,7 @@ class Accumulator(wiring.Component):
         self.lanes, self.sum_width = positive("Lanes", lanes), positive("Sum width", sum_width)
         self.width, self.ways = positive("Width", width), positive("Ways", ways)
         self.windows = positive("Windows", windows)
-        self.bias = np.asarray(bias, np.int64)
+        self.bias = integers("Biases", bias)
         if self.bias.ndim != 1 or not self.bias.size:
             raise ValueError(f"Biases must be one for each filter, not of shape {self.bias.shape}")
         if self.bias.min() < -(1 << (width - 1)) or self.bias.max() >= 1 << (width - 1):

@@ -3,6 +3,8 @@ import numpy as np
 from amaranth import C, Cat, Mux, Value, signed
 from amaranth.utils import bits_for
 
+from .check import integers
+
 __all__ = ["clamp", "limits", "plus", "signed_bits", "sum_bounds"]
 
 
@@ -66,7 +68,7 @@ def sum_bounds(weights, bias, low, high):
     """
     if not low <= 0 <= high:
         raise ValueError(f"Input range must include 0, not {low} to {high}")
-    flat = np.asarray(weights, np.int64).reshape(len(weights), -1)
+    flat, bias = integers("Weights", weights).reshape(len(weights), -1), integers("Biases", bias)
     negative = np.minimum(flat, 0).sum(axis=1)
     positive = np.maximum(flat, 0).sum(axis=1)
     return (bias + positive * low + negative * high,

@@ -1,6 +1,7 @@
 """Parameter checks shared by the components."""
+import numpy as np
 
-__all__ = ["positive", "between", "threshold_within"]
+__all__ = ["between", "integers", "positive", "threshold_within"]
 
 
 def between(name, value, low, high):
@@ -10,6 +11,22 @@ def between(name, value, low, high):
     if not low <= value <= high:
         raise ValueError(f"{name} must be from {low} to {high}, not {value!r}")
     return value
+
+
+def integers(name, values):
+    """Return ``values`` as an int64 array; raise TypeError if they are anything but integers, ValueError if too large.
+
+    Floats are refused even where they are whole, so that a float weight is not rounded by whoever comes next.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise TypeError(f"{name} must be an array, not {values!r}") from None
+    if array.size and array.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integers, not {array.dtype.name}, such as {array.flat[:1].tolist()[0]!r}")
+    if array.size and array.dtype == np.uint64 and array.max() >> 63:
+        raise ValueError(f"{name} must be integers of 64 bits, not up to {array.max()}")
+    return array.astype(np.int64, copy=False)
 
 
 def positive(name, value):

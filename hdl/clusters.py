@@ -6,7 +6,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .check import between, positive
+from .check import between, integers, positive
 from .count import counter
 from .dot import SparseDot, dot_memories, sums_layout
 from .lane import product_layout
@@ -73,7 +73,7 @@ class Clusters(wiring.Component):
 
     def __init__(self, shape, *, weights, weight_width, pes, sum_width, ways=1, depth=None,
                  family="behavioural", weights_in_blocks=False):
-        weights = np.asarray(weights)
+        weights = integers("Weights", weights)
         if weights.ndim != 2 or not weights.size:
             raise ValueError(f"Weights must be of shape (filters, addresses), not {weights.shape}")
         count = cluster_count(positive("PEs", pes), between("Ways", ways, 1, CLUSTER))

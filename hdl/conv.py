@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from .accumulator import Accumulator
 from .bounds import signed_bits, sum_bounds
-from .check import between, positive
+from .check import between, integers, positive
 from .clusters import CLUSTER, Clusters, cluster_count, clusters_dsps
 from .dot import SparseDot
 from .memory import total
@@ -90,7 +90,7 @@ class Conv(wiring.Component):
                  out_low, out_high, out_shape, pes, lanes=1, row_lanes=1, ways=1, out_ways=1,
                  windows=4, slots=None, keep_zeros=False, groups=1, family="behavioural",
                  requantize_cycles=1, threshold=0, weights_in_blocks=False):
-        weights, bias = np.asarray(weights, np.int64), np.asarray(bias, np.int64)
+        weights, bias = integers("Weights", weights), integers("Biases", bias)
         if not isinstance(walk, Walk):
             raise TypeError(f"Walk must be a Walk, not {walk!r}")
         if weights.ndim != 4 or weights.shape[1:3] != walk.kernel:

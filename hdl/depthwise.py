@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from .accumulator import Accumulator, accumulator_memories
 from .bounds import signed_bits, sum_bounds
-from .check import between, positive
+from .check import between, integers, positive
 from .mac import FAMILIES
 from .memory import rom, times, total
 from .reduce import Reduce, banks_memories
@@ -114,7 +114,7 @@ class Depthwise(wiring.Component):
     def __init__(self, shape, *, low, high, walk, weights, bias, weight_width, multiplier, shift,
                  out_low, out_high, out_shape, ways=1, row_lanes=1, windows=4, slots=None,
                  keep_zeros=False, family="behavioural", requantize_cycles=1, threshold=0):
-        weights, bias = np.asarray(weights, np.int64), np.asarray(bias, np.int64)
+        weights, bias = integers("Weights", weights), integers("Biases", bias)
         if not isinstance(walk, Walk):
             raise TypeError(f"Walk must be a Walk, not {walk!r}")
         if weights.ndim != 3 or weights.shape[1:] != walk.kernel or not len(weights):

@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Mux, Shape, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .check import between, positive
+from .check import between, integers, positive
 from .lane import product_layout
 from .mac import FAMILIES, MacArray
 from .memory import rom
@@ -71,7 +71,7 @@ class SparseDot(wiring.Component):
 
     def __init__(self, shape, *, weights, weight_width, pes, sum_width, ways=1, depth=None,
                  family="behavioural", weights_in_blocks=False):
-        self.shape, self.weights = Shape.cast(shape), np.asarray(weights)
+        self.shape, self.weights = Shape.cast(shape), integers("Weights", weights)
         between("Activation width", self.shape.width, 2, 17)
         self.weight_width = between("Weight width", weight_width, 2, 16)
         self.pes, self.ways = positive("PEs", pes), positive("Ways", ways)

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .accumulator import totals_layout
 from .bounds import clamp
-from .check import between, positive, threshold_within
+from .check import between, integers, positive, threshold_within
 from .memory import rom, total
 from .multiply import MAX_CYCLES, MULTIPLIER_BITS, multiply, multiply_latency
 from .rom import Rom, pack
@@ -104,7 +104,7 @@ class Requantize(wiring.Component):
     def __init__(self, *, width, multiplier, shift, low, high, shape, ways=1, keep_zeros=False, depth=QUEUE_DEPTH,
                  channels=None, cycles=1, threshold=0):
         self.width, self.ways = positive("Width", width), positive("Ways", ways)
-        self.multiplier, self.shift = np.asarray(multiplier, np.int64), np.asarray(shift, np.int64)
+        self.multiplier, self.shift = integers("Multipliers", multiplier), integers("Shifts", shift)
         if self.multiplier.shape != self.shift.shape or self.multiplier.ndim != 1 \
                 or not self.multiplier.size:
             raise ValueError(f"Multipliers and shifts must be equally many, not of shapes "

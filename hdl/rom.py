@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .check import positive
+from .check import integers, positive
 from .memory import rom
 
 __all__ = ["Rom", "pack"]
@@ -16,7 +16,7 @@ def pack(fields, width):
 
     ``fields`` is an integer array (words, fields per word); returns a list of Python integers.
     """
-    fields = np.asarray(fields, dtype=np.int64)
+    fields = integers("Fields", fields)
     bits = ((fields[:, :, None] >> np.arange(width)) & 1).astype(np.uint8)
     rows = np.packbits(bits.reshape(len(fields), -1), axis=1, bitorder="little")
     return [int.from_bytes(row.tobytes(), "little") for row in rows]

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .bounds import limits
-from .check import between, positive
+from .check import between, integers, positive
 from .memory import rom as rom_size
 from .memory import total
 from .pitch import lookup
@@ -65,7 +65,7 @@ class Table(wiring.Component):
                  keep_zeros=False):
         self.shape, self.out_shape = Shape.cast(shape), Shape.cast(out_shape)
         between("Input width", self.shape.width, 1, 12)
-        self.tables = np.asarray(tables, np.int64)
+        self.tables = integers("Tables", tables)
         rows = len(self.tables) if self.tables.ndim else 0
         channels = positive("Channels", rows if channels is None else channels)
         least, most = limits(self.shape)

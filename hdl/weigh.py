@@ -3,7 +3,7 @@ from amaranth import Module, Shape, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .check import between
+from .check import between, integers
 from .lane import product_layout
 from .memory import rom as rom_size
 from .rom import Rom, pack
@@ -46,6 +46,7 @@ class Weigh(wiring.Component):
     def __init__(self, shape, *, weights, weight_width, depth, channels):
         between("Activation width", Shape.cast(shape).width, 2, 17)
         between("Weight width", weight_width, 2, 16)
+        weights = integers("Weights", weights)
         limit = 1 << (weight_width - 1)
         if weights.min() < -limit or weights.max() >= limit:
             raise ValueError(f"Weights must have {weight_width} bits, not range from "

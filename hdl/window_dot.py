@@ -1,12 +1,11 @@
 """The multipliers of the window engine: chunks of non-zeros by the weights of all filters."""
-import numpy as np
 from amaranth import Cat, Module, Mux, Shape, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .arbiter import chunk_layout, taps_of_slot
-from .check import between, positive
+from .check import between, integers, positive
 from .dot import sums_layout
 from .mac import pick
 from .memory import distributed, rom, total
@@ -76,7 +75,7 @@ class WindowDot(wiring.Component):
 
     def __init__(self, shape, *, weights, weight_width, fine, coarse_out, sum_width, ways=1, groups=1,
                  family="behavioural", paired=False):
-        self.shape, self.weights = Shape.cast(shape), np.asarray(weights, np.int64)
+        self.shape, self.weights = Shape.cast(shape), integers("Weights", weights)
         between("Activation width", self.shape.width, 2, 17)
         self.weight_width = between("Weight width", weight_width, 2, 16)
         limit = 1 << (weight_width - 1)

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from .accumulator import Accumulator
 from .arbiter import Arbiter
 from .bounds import signed_bits, sum_bounds
-from .check import between, positive
+from .check import between, integers, positive
 from .densify import Densify
 from .line_buffer import LineBuffer
 from .mac import FAMILIES
@@ -91,7 +91,7 @@ class WindowConv(wiring.Component):
                  out_low, out_high, out_shape, coarse_in=1, coarse_out=1, fine=1, ways=1, out_ways=1,
                  windows=4, groups=1, skip_empty=False, paired=False, family="behavioural",
                  requantize_cycles=1, threshold=0):
-        weights, bias = np.asarray(weights, np.int64), np.asarray(bias, np.int64)
+        weights, bias = integers("Weights", weights), integers("Biases", bias)
         if not isinstance(walk, Walk):
             raise TypeError(f"Walk must be a Walk, not {walk!r}")
         if weights.ndim != 4 or weights.shape[1:3] != walk.kernel:
