@@ -16,6 +16,7 @@ from cores import cli, graph
 from cores.emit import FilePlatform
 from cores.synthesis import FAMILIES, synthesise
 from cores.timing import longest_paths
+from hdl.clusters import cluster_count
 from hdl.conv import Conv
 from hdl.walk import Walk
 from sim import reference, stage_bench
@@ -125,17 +126,27 @@ def measure(stage, *, frames=4, seed=0, stalls=0.0, runtime=None):
 
     nonzero = nonzero_macs(stage, x[1:] if frames > 1 else x) / max(1, frames - 1)
     inside = stage.walk.taps_inside * stage.channels * stage.filters
-    passes = -(-stage.filters // stage.pes)
-    floor = stage.walk.out_height * stage.walk.out_width * passes * max(
-        stage.walk.taps, stage.pes // stage.out_ways)
     return {
         "stage": stage.label, "engine": stage.engine, "zeros": stage.zeros,
         "lanes": stage.lanes * stage.row_lanes, "pes": stage.pes,
         "multipliers": component.multipliers, "cycles_per_frame": cycles,
         "utilisation": nonzero / component.multipliers / cycles,
         "over_dense_bound": cycles * component.multipliers / inside,
-        "over_floor": cycles / floor, "simulator_hz": result.hertz,
+        "over_floor": cycles / floor(stage), "simulator_hz": result.hertz,
     }
+
+
+def floor(stage):
+    """Cycles per frame that a stage takes whatever its input: in each pass over an output pixel, a lane looks up its taps
+    inside the map, at least one, and drains its sums, those of the last pass for the filters that are left. Both go
+    on at once, and one may be passes ahead, so that the larger one of a whole frame counts.
+    """
+    passes, clusters = -(-stage.filters // stage.pes), cluster_count(stage.pes, stage.out_ways)
+    left = stage.filters - (passes - 1) * stage.pes
+    drained = (passes - 1) * (stage.pes // stage.out_ways) + max(clusters, -(-left // stage.out_ways))
+    axes = [stage.walk.axes(row, stage.row_lanes) for row in range(stage.row_lanes)]
+    looked_up = max(sum(max(1, rows * columns) for _, rows in y.inside for _, columns in x.inside) for y, x in axes)
+    return max(passes * looked_up, stage.walk.out_height * stage.walk.out_width * drained)
 
 
 def nonzero_macs(stage, x):
