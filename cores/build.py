@@ -20,7 +20,14 @@ from cores.errors import UserError
 from cores.fit import check_fit, check_weights, fits
 from cores.folding.allocate import fold
 from cores.folding.explore import explore
-from cores.opening import add_options, open_images, opened, preprocessing_of, quantization_of
+from cores.opening import (
+    add_options,
+    model_path,
+    open_images,
+    opened,
+    preprocessing_of,
+    quantization_of,
+)
 from cores.output import OutputFolder, own_version
 from cores.page.write import FILE as PAGE
 from cores.page.write import render
@@ -84,7 +91,8 @@ def main(argv=None):
 
 
 def check_options(args):
-    """Refuse, before any work is done, options that do not go together."""
+    """Refuse, before any work is done, a model that is not there and options that do not go together."""
+    model_path(args.model)
     if args.threshold_loss is not None and args.engine == "dense":
         raise UserError("--threshold-loss saves nothing with --engine dense, which multiplies zeros too; leave one of them out")
     if args.threshold_loss is not None and not (args.images or args.calib or args.model == bundled.NAME):

@@ -17,6 +17,7 @@ from cores.errors import UserError
 from cores.opening import (
     add_options,
     input_shape,
+    model_path,
     open_onnx,
     preprocessing_of,
     quantization_of,
@@ -54,12 +55,10 @@ def check(args):
     if args.save:
         cli.check_writable(args.save)
     with console.status("importing"):
-        if args.model == bundled.NAME:
-            model, source = bundled.MODEL, args.images or bundled.MODEL.with_suffix(".npz")
-        elif args.images is None:
+        model, source = model_path(args.model), args.images
+        if source is None and args.model != bundled.NAME:
             raise UserError("Pictures to compare with are needed; give them with --images")
-        else:
-            model, source = args.model, args.images
+        source = source or bundled.MODEL.with_suffix(".npz")
         quantized, original = open_onnx(model, source, preprocessing, **options)
         if args.save:
             args.save.write_bytes(quantized.SerializeToString())

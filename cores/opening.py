@@ -13,7 +13,7 @@ from cores.quantization.prepare import prepare
 from cores.quantization.quantize import METHODS, quantize
 from sim import pictures
 
-__all__ = ["add_options", "add_preprocessing", "add_source", "input_shape", "open_images", "open_model",
+__all__ = ["add_options", "add_preprocessing", "add_source", "input_shape", "model_path", "open_images", "open_model",
            "open_onnx", "open_source", "opened", "preprocessing_of", "quantization_of"]
 
 # Attributes of parsed arguments, by the keywords of cores.quantization.quantize.quantize.
@@ -63,8 +63,9 @@ def open_source(args):
     Raises
     ------
     UserError
-        If there are no pictures.
+        If there is no such model, or there are no pictures.
     """
+    model_path(args.model)
     if args.images is None and args.calib is None and args.model != bundled.NAME:
         raise UserError("Pictures are needed, to see where the zeros are; give them with --images")
     network, *_ = opened(args.model, args.calib or args.images, preprocessing_of(args), **quantization_of(args))
@@ -150,7 +151,7 @@ def open_model(model, calibration=None, preprocessing=None):
 
 def opened(model, calibration=None, preprocessing=None, **quantization):
     """The same, and the quantized and the float model: None if the file has none."""
-    path = bundled.MODEL if model == bundled.NAME else existing(model)
+    path = model_path(model)
     quantized, original = open_onnx(path, calibration, preprocessing, **quantization)
     network, notes = load(quantized, name=path.stem)
     if preprocessing is None and original is not None:
@@ -160,8 +161,9 @@ def opened(model, calibration=None, preprocessing=None, **quantization):
     return network, notes, preprocessing, quantized, original
 
 
-def existing(model):
-    path = Path(model)
+def model_path(model):
+    """The file of a bundled name or a path; raise UserError if there is none."""
+    path = bundled.MODEL if model == bundled.NAME else Path(model)
     if not path.exists():
         raise UserError(f"Model {model!r} is neither a file nor the bundled network {bundled.NAME!r}")
     return path

@@ -383,3 +383,8 @@ def folder(path, *files):
 def test_pictures(make, message, main, refused, tmp_path):
     line = refused(plain(), calib=make(tmp_path), main=main)
     assert re.fullmatch(message, line), line
+
+
+def test_check_names_a_missing_file_before_it_asks_for_pictures(capsys):
+    assert check.main(["nothing.onnx"]) == 2
+    assert capsys.readouterr().err == "error: Model 'nothing.onnx' is neither a file nor the bundled network 'digits'\n"

@@ -117,6 +117,7 @@ def refused(capsys, *arguments):
 @pytest.mark.parametrize("arguments, message", [
     (["--board", "zcu999"], r"error: Board must be one of .*zcu102.*, not 'zcu999'"),
     (["--model", "nowhere.onnx"], r"error: Model 'nowhere.onnx' is neither a file nor the bundled network 'digits'"),
+    (["--model", "nowhere.onnx", "--threshold-loss", "1%"], r"error: Model 'nowhere.onnx' is neither a file nor"),
     (["--dsp", "3"], r"error: Budget of 3 DSP blocks|error: Budget of 3 .*too small.*at least \d+"),
     (["--multipliers", "2"], r"error: Budget of 2 multipliers is too small.*at least 6"),
     (["--dsp", "100000"], r"error: Budget of 100000 .*2520"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import networks
-from cores import build, explore
+from cores import build, bundled, explore
 from cores.folding.allocate import fastest
 from cores.folding.profile import Profile
 from cores.folding.solver import Undecided
@@ -90,7 +90,8 @@ def test_a_search_without_an_end_proves_nothing(monkeypatch):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["net.onnx"], "Pictures are needed, to see where the zeros are; give them with --images"),
+    (["nothing.onnx"], "'nothing.onnx' is neither a file nor the bundled network"),
+    ([str(bundled.MODEL)], "Pictures are needed, to see where the zeros are; give them with --images"),
     (["digits", "--board", "none"], "Board must be one of"),
     (["digits", "--dsp", "9999"], "Budget of 9999 DSP blocks exceeds the 2520 of zcu102"),
     (["digits", "--dsp", "9", "--fps", "9"], "not allowed with argument"),

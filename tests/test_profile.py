@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import networks
-from cores import profile
+from cores import bundled, profile
 from cores.folding.profile import Profile
 from cores.traces import QUANTILES, saved, traces
 from sim import reference
@@ -86,8 +86,8 @@ def test_command_repeats_itself(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["nothing.onnx", "--images", "pictures"], "neither a file nor the bundled network"),
-    (["net.onnx"], "Pictures are needed, to see where the zeros are; give them with --images"),
+    (["nothing.onnx"], "'nothing.onnx' is neither a file nor the bundled network"),
+    ([str(bundled.MODEL)], "Pictures are needed, to see where the zeros are; give them with --images"),
     (["digits", "--images", "nowhere"], "'nowhere'"),
     (["digits", "--frames", "0"], "must be a positive integer"),
 ])

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import networks
-from cores import build
+from cores import build, bundled
 from cores.constant_channels import without_constant_channels
 from cores.design import open_design
 from cores.errors import UserError
@@ -232,7 +232,7 @@ def test_build(tmp_path, capsys):
     (["--threshold-loss", "much"], "argument --threshold-loss: must be from 0% to 100%, or from 0 to 1, not 'much'"),
     (["--threshold-loss", "101%"], "argument --threshold-loss: must be from 0% to 100%, or from 0 to 1, not '101%'"),
     (["--threshold-loss", "1%", "--engine", "dense"], "--threshold-loss saves nothing with --engine dense"),
-    (["--threshold-loss", "1%", "--model", "net.onnx"], "--threshold-loss needs pictures to measure the loss on"),
+    (["--threshold-loss", "1%", "--model", str(bundled.MODEL)], "--threshold-loss needs pictures to measure the loss on"),
 ])
 def test_build_refuses(capsys, arguments, message):
     try:
