@@ -16,8 +16,7 @@ from cores import cli, plots
 from cores.budget import add_budget, budget_of
 from cores.constant_channels import without_constant_channels
 from cores.fit import fits, number
-from cores.folding.explore import explore
-from cores.folding.options import RESOURCES
+from cores.folding.explore import completed, explore
 from cores.folding.sweep import sweep
 from cores.opening import add_source, open_source
 from cores.output import OutputFolder, own_version
@@ -62,7 +61,7 @@ def run(args):
         figures = report(found.network, found.design, engine, found.profile, board=args.board, clock_mhz=clock,
                          whole=whole, predicted=found.predicted, fits=fits(found.predicted[0], target))
         status.update("looking at other frame rates")
-        points = [point(design, clock)
+        points = [point(design, completed(found.network, design, engine, target)[1][0], clock)
                   for design in sweep(found.space, found.design.cycles_per_frame / TOP_SPEED)]
         chosen = {"fps": figures["fps"], **{name: figures["predicted"][name] for name in DRAWN}}
         available = {name: target.resources[name] for name in DRAWN}
@@ -81,10 +80,11 @@ def run(args):
     console.print(f"wrote {', '.join(sorted(folder.written))} to {folder.path}", highlight=False)
 
 
-def point(design, clock):
-    """A design of the sweep in numbers; resources of its stages, without what lies between them."""
+def point(design, predicted, clock):
+    """A design of the sweep in numbers; resources of all of it."""
     return {"fps": round(clock * 1e6 / design.cycles_per_frame, 1), "cycles_per_frame": round(design.cycles_per_frame),
-            **{name: float(design.amounts[name]) for name in RESOURCES}, "gap": design.gap}
+            "multipliers": int(design.amounts["multipliers"]), **{name: getattr(predicted, name) for name in DRAWN},
+            "gap": design.gap}
 
 
 def proof(design):
@@ -101,7 +101,7 @@ def pareto(options):
 
 def sweep_table(points):
     """The cheapest design of each frame rate."""
-    result = Table(title="the cheapest design at other frame rates (stages only, modelled)")
+    result = Table(title="the cheapest design at other frame rates (modelled; resources predicted)")
     for column in ("frames/s", "cycles per frame", "multipliers", "DSPs", "LUTs", "BRAM36"):
         result.add_column(column, justify="right")
     for each in points:

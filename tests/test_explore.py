@@ -46,6 +46,15 @@ def test_what_it_writes(explored):
                 ] in stage["foldings"]
 
 
+@pytest.mark.parametrize("row", [0, 5, -1])
+def test_a_row_of_the_sweep_is_the_design_for_that_rate(source, explored, row, tmp_path):
+    row = explored[1]["sweep"][row]
+    rate = 200e6 / (row["cycles_per_frame"] + 0.5)
+    assert explore.main([*source, "--fps", str(rate), "--out", str(tmp_path)]) == 0
+    design = json.loads((tmp_path / "explore.json").read_text())["design"]
+    assert row == row | {"multipliers": design["multipliers"]} | {name: design["predicted"][name] for name in explore.DRAWN}
+
+
 def test_it_is_what_the_build_makes(source, explored, tmp_path):
     model, _, images, *rest = source
     assert build.main(["--model", model, "--calib", images, *rest, "--dsp", "30", "--out", str(tmp_path)]) == 0

@@ -11,7 +11,7 @@ from cores.graph import Graph
 from cores.pixels import stored
 from cores.resources.predict import design_resources
 
-__all__ = ["PROFILED", "Exploration", "explore"]
+__all__ = ["PROFILED", "Exploration", "completed", "explore"]
 
 PROFILED = 16           # pictures that the folding is chosen by
 WHOLE = dict.fromkeys(ROUTABLE, 1.0)
@@ -94,11 +94,20 @@ def _reordered(network, profile, foldings=None):
 
 
 def _explored(network, profile, design, engine, space, target):
+    return Exploration(network, profile, *completed(network, design, engine, target), space)
+
+
+def completed(network, design, engine, target):
+    """A chosen design with weights moved to block memory where the board has more of it to spare.
+
+    Returns
+    -------
+    (Design, (Resources, dict of str to Resources))
+        With what it takes, see :func:`~cores.resources.predict.design_resources`.
+    """
     predicted = design_resources(network, design, engine)
     moved = weights_in_blocks(network, design, engine, predicted[0], target.resources)
-    if moved != design:
-        design, predicted = moved, design_resources(network, moved, engine)
-    return Exploration(network, profile, design, predicted, space)
+    return (design, predicted) if moved == design else (moved, design_resources(network, moved, engine))
 
 
 def _besides_stages(predicted):

@@ -15,7 +15,7 @@ def sweep(space, fastest, points=12):
     fastest : float
         Cycles per frame that need not be gone below.
     points : int
-        Frame rates, in equal ratios from that of the smallest design on.
+        Frame rates at most, in equal ratios from that of the smallest design on.
 
     Returns
     -------
