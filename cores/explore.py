@@ -1,8 +1,8 @@
 """Choose the folding of every stage: the Pareto set of each, the best choice of all, and what it costs to be faster.
 
-Prints the design that cores.build makes with the same options, and what was proven of it: that no other choice among
-the foldings has more frames per second within the budget, or the same at a lower price in DSP blocks, LUTs and
-block memories, or by how much one might. Writes explore.json (the Pareto set of each stage, the design, and a sweep
+Prints the design that cores.build makes with the same options, and what was proven: that no choice among the foldings
+is faster than the fastest that was found within the budget, which the design may be a little slower than (--slack),
+and that none as fast as the design has a lower price in DSP blocks, LUTs and block memories; or by how much one might. Writes explore.json (the Pareto set of each stage, the design, and a sweep
 of frame rates) and explore.png (frame rate against resources).
 """
 import json
@@ -68,14 +68,14 @@ def run(args):
         folder.add("explore.png", plots.png(plots.frame_rates(
             f"{network.name} on {args.board} at {clock:g} MHz", points, chosen, available)))
         folder.add("explore.json", json.dumps({
-            "skipstone": own_version(), "budget": budget, "proof": proof(found.design), "design": figures,
+            "skipstone": own_version(), "budget": budget, "proof": proof(found.design, budget), "design": figures,
             "foldings": {name: asdict(folding) for name, folding in found.design.foldings.items()},
             "sweep": points, "stages": {name: pareto(options) for name, options in found.space.options.items()},
             "files": ["explore.json", "explore.png"]}) + "\n")
         folder.save()
     console.print(design_table(figures, found.network, target.resources))
     console.print(sweep_table(points))
-    for line in summary(found):
+    for line in summary(found, budget):
         console.print(line, highlight=False, soft_wrap=True)
     console.print(f"wrote {', '.join(sorted(folder.written))} to {folder.path}", highlight=False)
 
@@ -87,9 +87,11 @@ def point(design, predicted, clock):
             "gap": design.gap}
 
 
-def proof(design):
-    """What was proven of a design."""
-    return {"slower_than_fastest": design.slower, "rate_gap": design.rate_gap, "price_gap": design.gap}
+def proof(design, budget):
+    """What was proven of a design; nothing of its frame rate if that was asked for."""
+    asked = "cycles" in budget
+    return {"slower_than_fastest": None if asked else design.slower, "rate_gap": None if asked else design.rate_gap,
+            "price_gap": design.gap}
 
 
 def pareto(options):
@@ -110,19 +112,21 @@ def sweep_table(points):
     return result
 
 
-def summary(found):
+def summary(found, budget):
     """Lines on how far the choice is proven."""
     design, options = found.design, found.space.options.values()
     yield (f"chosen among {sum(each.considered for each in options):,} foldings of {len(options)} stages, "
            f"{sum(len(each.fields) for each in options):,} of them in Pareto sets")
-    yield (f"frame rate: {design.slower:.1%} more cycles than the fastest of them within the budget, for more frames per area "
-           "(--slack); " + _gap(design.rate_gap, "none is faster", "some might take {} fewer cycles than that"))
-    yield "price: " + _gap(design.gap, "no choice as fast is cheaper", "some choice as fast might be {} cheaper")
-
-
-def _gap(share, proven, otherwise):
-    return f"gap 0: {proven}" if share == 0 else f"gap {share:.2%}: " + otherwise.format(f"{share:.2%}")
-
+    if "cycles" in budget:
+        yield "frame rate: as --fps asks for; no faster design was looked for"
+    else:
+        fastest = "the fastest design within the budget (proven: gap 0)" if design.rate_gap == 0 else (
+            f"the fastest design found within the budget (another may take up to {design.rate_gap:.2%} fewer cycles)")
+        yield "frame rate: " + (f"this is {fastest}" if design.slower == 0 else (
+            f"{design.slower:.2%} more cycles than {fastest}, for more frames per area; --slack 0 takes the fastest"))
+    alike = "as fast within --utilisation" if "utilisation" in budget else "as fast"
+    yield "price: " + (f"no design {alike} is cheaper (proven: gap 0)" if design.gap == 0 else
+                       f"another design {alike} may be up to {design.gap:.2%} cheaper")
 
 
 if __name__ == "__main__":

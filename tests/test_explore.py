@@ -1,6 +1,7 @@
 """The command line of the exploration: what it proves, writes and repeats, and the sweep of frame rates."""
 import json
 from math import inf
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from cores import build, bundled, explore
 from cores.folding.allocate import fastest
 from cores.folding.profile import Profile
 from cores.folding.solver import Undecided
-from cores.folding.space import Space
+from cores.folding.space import Design, Space
 from cores.folding.sweep import sweep
 from cores.stages import Engine
 from test_quantize import pixels, residual, saved
@@ -51,7 +52,9 @@ def test_a_row_of_the_sweep_is_the_design_for_that_rate(source, explored, row, t
     row = explored[1]["sweep"][row]
     rate = 200e6 / (row["cycles_per_frame"] + 0.5)
     assert explore.main([*source, "--fps", str(rate), "--out", str(tmp_path)]) == 0
-    design = json.loads((tmp_path / "explore.json").read_text())["design"]
+    found = json.loads((tmp_path / "explore.json").read_text())
+    assert found["proof"] == {"slower_than_fastest": None, "rate_gap": None, "price_gap": 0}
+    design = found["design"]
     assert row == row | {"multipliers": design["multipliers"]} | {name: design["predicted"][name] for name in explore.DRAWN}
 
 
@@ -65,6 +68,29 @@ def test_same_input_same_bytes(source, explored, tmp_path):
     assert explore.main([*source, "--dsp", "30", "--out", str(tmp_path)]) == 0
     for name in FILES:
         assert (tmp_path / name).read_bytes() == (explored[0] / name).read_bytes()
+
+
+SLACK = ", for more frames per area; --slack 0 takes the fastest"
+
+
+@pytest.mark.parametrize("budget, proven, lines", [
+    ({"dsp": 9}, {}, ["frame rate: this is the fastest design within the budget (proven: gap 0)",
+                      "price: no design as fast is cheaper (proven: gap 0)"]),
+    ({"dsp": 9}, {"slower": 0.0431}, [
+        "frame rate: 4.31% more cycles than the fastest design within the budget (proven: gap 0)" + SLACK,
+        "price: no design as fast is cheaper (proven: gap 0)"]),
+    ({"dsp": 9, "utilisation": 0.8}, {"slower": 0.05, "rate_gap": 0.002, "gap": 0.0005}, [
+        "frame rate: 5.00% more cycles than the fastest design found within the budget (another may take up to 0.20% "
+        "fewer cycles)" + SLACK, "price: another design as fast within --utilisation may be up to 0.05% cheaper"]),
+    ({"cycles": 1000.0}, {}, ["frame rate: as --fps asks for; no faster design was looked for",
+                              "price: no design as fast is cheaper (proven: gap 0)"]),
+])
+def test_summary_claims_what_was_proven(budget, proven, lines):
+    graph, frames = networks.chain({"op": "fc", "filters": 4}, shape=(2, 2, 4))
+    space = Space(graph, Profile(graph, frames), Engine(family="dsp48e2"))
+    found = SimpleNamespace(design=Design(1, {}, 1000.0, **proven), space=space)
+    first, *rest = explore.summary(found, budget)
+    assert first.startswith("chosen among ") and rest == lines
 
 
 def test_sweep_is_the_cheapest_at_every_rate():
