@@ -81,8 +81,22 @@ def test_every_stage_and_figure_is_there(built, opened):
     assert f"{report['cycles_per_frame']:,}<sup title=\"modelled\">m</sup>" in page
     assert f"{report['predicted']['lut']:,}<sup title=\"predicted\">p</sup>" in page
     assert "Not simulated yet" in page
-    assert page.count("<figure>") == 20 and "class 7" in page and "wrong" not in page.split("</style>")[1]
+    assert page.count("<figure>") == 20 and 'class 7<sup title="reference">r</sup>' in page and "wrong" not in page.split("</style>")[1]
     assert render(network, report, golden) == page
+
+
+def test_every_figure_has_a_letter(opened):
+    """Also those in the notes of the tiles and below the pictures; what was asked for has none."""
+    network, report, golden = opened
+    page = render(network, report, golden)
+    assert 'multipliers<sup title="predicted">p</sup></small>' in page
+    assert 'are not zero<sup title="modelled">m</sup></small>' in page
+    captions = re.findall("<figcaption.*?</figcaption>", page)
+    assert len(captions) == 20 and all('<sup title="reference">r</sup>' in text for text in captions)
+    page = render(network, {**report, "dsp": 31, "lut": 4321, "origin": {
+        **report["origin"], "dsp": "synthesised", "lut": "routed"}}, golden)
+    assert '31<sup title="synthesised">s</sup>' in page and 'multipliers<sup title="synthesised">s</sup></small>' in page
+    assert '4,321<sup title="routed">n</sup>' in page
 
 
 def test_names_are_escaped(opened):

@@ -25,15 +25,12 @@ MARKS = {"modelled": "m", "predicted": "p", "synthesised": "s", "simulated": "v"
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure as it is shown, and where it is from: a key of :data:`MARKS`."""
+    """A figure as it is shown, and where it is from, and its note: keys of :data:`MARKS`, None for what was asked for."""
     label: str
     text: str
-    origin: str | None = None
+    origin: str
     note: str = ""
-
-    @property
-    def mark(self):
-        return MARKS.get(self.origin, "")
+    note_origin: str | None = None
 
 
 def view(network, report, golden):
@@ -70,10 +67,11 @@ def _figures(report):
         Figure("frames per second", f"{fps:,.0f}", origin, f"at {report['clock_mhz']:g} MHz"),
         Figure("cycles per frame", f"{cycles:,.0f}", origin, "back to back, the slowest stage's"),
         Figure("MAC per DSP and cycle", f"{best['mac_per_dsp_cycle']:.2f}", origin,
-               f"{report['dsp']:,} DSP blocks, {report['multipliers']:,} multipliers")
+               f"{report['dsp']:,} DSP blocks, {report['multipliers']:,} multipliers", _taken(report, "dsp")[1])
         if best["mac_per_dsp_cycle"] else None,
         Figure("of multiplier slots on non-zeros", f"{best['utilisation']:.1%}", origin,
-               f"{report['nonzero_macs_per_frame'] / report['macs_per_frame']:.0%} of the products are not zero")
+               f"{report['nonzero_macs_per_frame'] / report['macs_per_frame']:.0%} of the products are not zero",
+               report["origin"]["nonzero_macs_per_frame"])
         if best["utilisation"] else None,
         Figure("MHz by nextpnr", f"{report['fmax_mhz']:.1f}", report["origin"]["fmax_mhz"],
                f"{report['clock_mhz']:g} MHz asked for") if report["fmax_mhz"] else None,
@@ -95,13 +93,20 @@ def _figures(report):
     return [figure for figure in figures if figure]
 
 
+def _taken(report, name):
+    """How much a design takes of a resource, and where that is from: what tools found once they were run."""
+    origin, found = report["origin"][name], report[name]
+    if origin in ("synthesised", "routed") and found is not None:
+        return found, origin
+    return report["predicted"][name], "predicted"
+
+
 def _resources(report):
-    """What the design takes of its board: synthesised where it was."""
+    """What the design takes of its board."""
     available = board(report["board"]).resources
     rows = []
     for name, noun in NAMES.items():
-        found = report[name] if report["origin"][name] == "synthesised" else None
-        count, origin = (report["predicted"][name], "predicted") if found is None else (found, report["origin"][name])
+        count, origin = _taken(report, name)
         rows.append({"noun": noun, "share": count / available[name], "figure": Figure(
             noun, number(count), origin, f"of {available[name]:,}")})
     return rows
@@ -125,7 +130,7 @@ def _stages(report, network):
 
 
 def _pictures(network, golden):
-    """The first golden pictures as data URIs, with the class that the hardware answers, and theirs."""
+    """The first golden pictures as data URIs, with the class that the hardware has to answer, and theirs."""
     outputs = golden[output_arrays(network)[0]]
     classes = outputs.reshape(len(outputs), -1) if outputs.shape[1:3] == (1, 1) else None
     rows = []
