@@ -1,3 +1,5 @@
+# amaranth: UnusedElaboratable=no
+# Some examples only construct a component.
 """README.md and docs/ do what they say: Python runs, links lead somewhere, commands exist; the package installs whole."""
 import argparse
 import importlib
@@ -9,13 +11,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CORE, = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+PYTHON = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+CORE, = PYTHON.findall(README)
 
 PAGES = pytest.mark.parametrize("page", sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")]),
                                 ids=lambda page: page.name)
 # On a line of their own, or in backquotes with arguments.
 COMMAND = re.compile(r"^ *python -m (\S+)(.*)$|`python -m ([^`\s]+)\s([^`]+)`", re.MULTILINE)
 OTHERS = {"pytest"}
+# The first two have a design of the reader's in their examples, the last has a test of its own.
+ELSEWHERE = {"platforms.md", "resources.md", "tutorial.md"}
+EXAMPLES = {page.name: blocks for page in sorted((ROOT / "docs").glob("*.md")) if page.name not in ELSEWHERE
+            and (blocks := PYTHON.findall(page.read_text(encoding="utf-8")))}
 
 
 def execute(source):
@@ -27,6 +34,14 @@ def test_core_in_a_design(capsys):
     printed = capsys.readouterr().out
     assert "192 sums" in printed and ", 0 of them wrong" in printed
     assert f"```text\n{printed}```" in README
+
+
+@pytest.mark.parametrize("page", EXAMPLES)
+def test_examples(page):
+    """The blocks of a page run one after the other, in the order in which they are read."""
+    names = {"__name__": "docs"}
+    for block in EXAMPLES[page]:
+        exec(compile(block, __file__, "exec"), names)       # in this file's name, for the linter's setting at its top
 
 
 class Accepted(BaseException):
