@@ -26,7 +26,8 @@ def add_budget(parser):
              f"area (default {SLACK}; 0: the fastest)")
     parser.add_argument(
         "--utilisation", type=cli.share, metavar="SHARE",
-        help="least share of multiplier slots to spend on non-zero products (default: whatever is cheapest)")
+        help="least share of multiplier slots to spend on non-zero products, before stages wait for each other: what a build prints "
+             "may be a few percent lower (default: whatever is cheapest)")
     parser.add_argument("--clock", type=cli.positive_float, metavar="MHZ", help="clock (default: the board's)")
 
 
