@@ -10,8 +10,9 @@ from .check import between, integers, positive
 from .count import counter
 from .dot import SparseDot, dot_memories, sums_layout
 from .lane import product_layout
-from .mac import dsp_count, pick
+from .mac import dsp_count
 from .memory import times, total
+from .pick import pick
 from .stream import Queue, queue_memories
 
 __all__ = ["CLUSTER", "Clusters", "cluster_count", "clusters_dsps", "clusters_memories"]
@@ -25,11 +26,11 @@ def cluster_count(pes, ways):
     return -(-pes // (CLUSTER // ways * ways))
 
 
-def clusters_dsps(shape, *, weight_width, sum_width, pes, ways, family):
+def clusters_dsps(shape, *, weight_width, sum_width, pes, ways, family, serial=False):
     """DSP blocks of ``pes`` PEs, in however many clusters."""
     count = cluster_count(pes, ways)
     return count * dsp_count(pes=pes // count, ways=ways, shape=shape, weight_width=weight_width,
-                             sum_width=sum_width, family=family)
+                             sum_width=sum_width, family=family, serial=serial)
 
 
 def clusters_memories(shape, *, depth, filters, addresses, pes, count, weight_width, weights_in_blocks=False):
@@ -53,7 +54,7 @@ class Clusters(wiring.Component):
 
     Parameters
     ----------
-    shape, weights, weight_width, sum_width, ways, depth, family, weights_in_blocks
+    shape, weights, weight_width, sum_width, ways, depth, family, weights_in_blocks, serial
         See :class:`~hdl.dot.SparseDot`.
     pes : int
         Processing elements, a multiple of ``ways * cluster_count(pes, ways)``.
@@ -72,7 +73,7 @@ class Clusters(wiring.Component):
     latency = SparseDot.latency + 3
 
     def __init__(self, shape, *, weights, weight_width, pes, sum_width, ways=1, depth=None,
-                 family="behavioural", weights_in_blocks=False):
+                 family="behavioural", weights_in_blocks=False, serial=False):
         weights = integers("Weights", weights)
         if weights.ndim != 2 or not weights.size:
             raise ValueError(f"Weights must be of shape (filters, addresses), not {weights.shape}")
@@ -99,10 +100,15 @@ class Clusters(wiring.Component):
             self.dots.append(SparseDot(
                 shape, weights=split[:, :, c].reshape(-1, addresses)[:kept], weight_width=weight_width,
                 pes=pes // count, sum_width=sum_width, ways=ways, depth=depth, family=family,
-                weights_in_blocks=weights_in_blocks))
+                weights_in_blocks=weights_in_blocks, serial=serial))
         super().__init__({
             "i": In(stream.Signature(product_layout(shape, depth))),
             "o": Out(stream.Signature(sums_layout(sum_width, ways)))})
+
+    @property
+    def product_cycles(self):
+        """Cycles that a PE spends on a product."""
+        return self.dots[0].product_cycles
 
     @property
     def memories(self):

@@ -20,10 +20,10 @@ from .window import Window
 __all__ = ["Conv", "conv_dsps"]
 
 
-def conv_dsps(shape, *, weight_width, width, lanes, pes, out_ways, family, requantize_cycles=1):
+def conv_dsps(shape, *, weight_width, width, lanes, pes, out_ways, family, requantize_cycles=1, serial=False):
     """DSP blocks of a stage with ``lanes`` lanes in all, whose totals have ``width`` bits."""
     return (lanes * clusters_dsps(shape, weight_width=weight_width, sum_width=width, pes=pes, ways=out_ways,
-                                  family=family)
+                                  family=family, serial=serial)
             + requantize_dsps(width, ways=out_ways, family=family, cycles=requantize_cycles))
 
 
@@ -32,7 +32,7 @@ class Conv(wiring.Component):
 
     ``lanes * row_lanes * pes`` multipliers. An output pixel takes, for each of its
     ``ceil(filters / pes)`` passes, the largest of: the non-zeros of its busiest lane, the taps inside
-    the map of that lane, and ``pes / out_ways * requantize_cycles``; lanes may run ``windows``
+    the map of that lane, and ``pes / out_ways * requantize_cycles``; a non-zero counts ``product_cycles`` times. Lanes may run ``windows``
     output pixels apart. All widths are exact bounds for the given weights and input range. A fully
     connected layer is a kernel as large as the map.
 
@@ -72,7 +72,7 @@ class Conv(wiring.Component):
         See :class:`~hdl.mac.MacArray`.
     requantize_cycles : int
         Cycles that a requantizer spends on a sum, see :class:`~hdl.requantize.Requantize`.
-    weights_in_blocks : bool
+    weights_in_blocks, serial : bool
         See :class:`~hdl.dot.SparseDot`.
 
     Members
@@ -89,7 +89,7 @@ class Conv(wiring.Component):
     def __init__(self, shape, *, low, high, walk, weights, bias, weight_width, multiplier, shift,
                  out_low, out_high, out_shape, pes, lanes=1, row_lanes=1, ways=1, out_ways=1,
                  windows=4, slots=None, keep_zeros=False, groups=1, family="behavioural",
-                 requantize_cycles=1, threshold=0, weights_in_blocks=False):
+                 requantize_cycles=1, threshold=0, weights_in_blocks=False, serial=False):
         weights, bias = integers("Weights", weights), integers("Biases", bias)
         if not isinstance(walk, Walk):
             raise TypeError(f"Walk must be a Walk, not {walk!r}")
@@ -110,7 +110,7 @@ class Conv(wiring.Component):
             raise ValueError(
                 f"PEs must be a divisor of the {filters // groups} filters of a group, not {pes}")
         channels *= groups
-        self.family, self.weight_width = family, weight_width
+        self.family, self.weight_width, self.serial = family, weight_width, serial
         self.shape, self.out_shape = Shape.cast(shape), Shape.cast(out_shape)
         least = -(1 << (self.shape.width - 1)) if self.shape.signed else 0
         between("Lowest activation", low, least, 0)
@@ -133,7 +133,7 @@ class Conv(wiring.Component):
 
         dot = Clusters if cluster_count(pes, between("Output ways", out_ways, 1, CLUSTER)) > 1 else SparseDot
         self.dots = [dot(shape, weights=w, weight_width=weight_width, pes=pes, sum_width=sum_width, ways=out_ways,
-                         depth=self.window.depth, family=family, weights_in_blocks=weights_in_blocks)
+                         depth=self.window.depth, family=family, weights_in_blocks=weights_in_blocks, serial=serial)
                      for w in per_lane]
         self.accumulator = Accumulator(
             lanes=len(self.dots), sum_width=sum_width, bias=bias, width=width, ways=out_ways,
@@ -152,11 +152,16 @@ class Conv(wiring.Component):
         return len(self.dots) * self.dots[0].pes
 
     @property
+    def product_cycles(self):
+        """Cycles that a multiplier spends on a product."""
+        return self.dots[0].product_cycles
+
+    @property
     def dsp_count(self):
         """DSP blocks of the stage, those of the requantization included."""
         return conv_dsps(self.shape, weight_width=self.weight_width, width=self.accumulator.width,
                          lanes=len(self.dots), pes=self.dots[0].pes, out_ways=self.accumulator.ways,
-                         family=self.family, requantize_cycles=self.requantize.cycles)
+                         family=self.family, requantize_cycles=self.requantize.cycles, serial=self.serial)
 
     @property
     def memories(self):

@@ -21,9 +21,9 @@ from .window import Window, window_memories
 __all__ = ["Depthwise", "depthwise_dsps", "depthwise_memories", "depthwise_widths", "windows_apart"]
 
 
-def depthwise_dsps(*, width, ways, row_lanes, family, requantize_cycles=1):
+def depthwise_dsps(*, width, ways, row_lanes, family, requantize_cycles=1, serial=False):
     """DSP blocks of a stage whose totals have ``width`` bits."""
-    return ways * row_lanes + requantize_dsps(
+    return ways * row_lanes * (not serial) + requantize_dsps(
         width, ways=ways, family=family, cycles=requantize_cycles)
 
 
@@ -62,7 +62,7 @@ class Depthwise(wiring.Component):
     ``ways * row_lanes`` multipliers. Every way works on its own. An output pixel takes, on each
     way, the largest of: the non-zeros of its busiest row lane, the taps of that lane inside the
     map, and the channels of the way times ``requantize_cycles``; row lanes may run ``windows``
-    output pixels apart. All widths are exact bounds for the given weights and input range.
+    output pixels apart. A non-zero counts as often as the weights have digits if multipliers are ``serial``. All widths are exact bounds for the given weights and input range.
 
     With an idle stage, the first result follows the beat that completes its window, with n products
     on the busiest row lane, after 9 + n + ``Weigh.latency`` + 3 + ``accumulators[0].latency`` +
@@ -99,6 +99,8 @@ class Depthwise(wiring.Component):
         behavioural.
     requantize_cycles : int
         Cycles that a requantizer spends on a sum, see :class:`~hdl.requantize.Requantize`.
+    serial : bool
+        Multiply without DSP blocks, one digit of the weights per cycle, see :class:`~hdl.weigh.Weigh`.
 
     Members
     -------
@@ -113,7 +115,7 @@ class Depthwise(wiring.Component):
 
     def __init__(self, shape, *, low, high, walk, weights, bias, weight_width, multiplier, shift,
                  out_low, out_high, out_shape, ways=1, row_lanes=1, windows=4, slots=None,
-                 keep_zeros=False, family="behavioural", requantize_cycles=1, threshold=0):
+                 keep_zeros=False, family="behavioural", requantize_cycles=1, threshold=0, serial=False):
         weights, bias = integers("Weights", weights), integers("Biases", bias)
         if not isinstance(walk, Walk):
             raise TypeError(f"Walk must be a Walk, not {walk!r}")
@@ -139,11 +141,11 @@ class Depthwise(wiring.Component):
 
         per_lane = [weights[:, r::row_lanes] for r in range(row_lanes)]
         self.sum_width, self.width = depthwise_widths(weights, bias, low, high, row_lanes)
-        self.weight_width, self.shift = weight_width, np.asarray(shift)
+        self.weight_width, self.shift, self.serial = weight_width, np.asarray(shift), serial
 
         share = self.window.channels_of_lane(0)
         self.weighs = [[Weigh(shape, weights=w[way::ways], weight_width=weight_width,
-                              depth=self.window.depth, channels=share)
+                              depth=self.window.depth, channels=share, serial=serial)
                         for w in per_lane] for way in range(ways)]
         self.reduces = [[Reduce(unit.out_shape, walk=walk, channels=len(unit.weights), op="sum",
                                 depth=share, out_shape=signed(self.sum_width))
@@ -166,10 +168,15 @@ class Depthwise(wiring.Component):
         return self.ways * self.row_lanes
 
     @property
+    def product_cycles(self):
+        """Cycles that a multiplier spends on a product."""
+        return self.weighs[0][0].product_cycles
+
+    @property
     def dsp_count(self):
         """DSP blocks of the stage, those of the requantization included."""
         return depthwise_dsps(width=self.width, ways=self.ways, row_lanes=self.row_lanes,
-                              family=self.family, requantize_cycles=self.requantizes[0].cycles)
+                              family=self.family, requantize_cycles=self.requantizes[0].cycles, serial=self.serial)
 
     @property
     def memories(self):

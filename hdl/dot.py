@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .check import between, integers, positive
+from .digits import by_digits, digit_count
 from .lane import product_layout
 from .mac import FAMILIES, MacArray
 from .memory import rom
@@ -26,8 +27,8 @@ def dot_memories(*, filters, addresses, pes, weight_width, weights_in_blocks=Fal
 class SparseDot(wiring.Component):
     """Multiply each non-zero by the weights of P filters, and accumulate over a pass.
 
-    One product per cycle for each processing element (PE), without a gap between passes, as long as
-    a pass takes at least ``pes / ways`` cycles: that is how long its sums take to drain. The engine
+    One product per cycle for each processing element (PE), or in ``product_cycles`` if it has no DSP blocks,
+    without a gap between passes, as long as a pass takes at least ``pes / ways`` cycles: that is how long its sums take to drain. The engine
     freezes as a whole when a pass ends before the sums of the one before are drained. ``latency``
     cycles from the last product of a pass to its first sums.
     ``i.ready`` depends combinationally on ``o.ready``.
@@ -55,11 +56,18 @@ class SparseDot(wiring.Component):
         Multiply-accumulate primitive, see :class:`~hdl.mac.MacArray`.
     weights_in_blocks : bool
         Ask for block memory for the weights, however few they are.
+    serial : bool
+        Multiply without DSP blocks, one digit of the weights per cycle, see :class:`~hdl.mac.MacArray`.
 
     Members
     -------
     i : In(stream.Signature(product_layout(shape, depth)))
     o : Out(stream.Signature(sums_layout(sum_width, ways)))
+
+    Attributes
+    ----------
+    product_cycles : int
+        Cycles that a PE spends on a product.
 
     Raises
     ------
@@ -70,13 +78,14 @@ class SparseDot(wiring.Component):
     latency = MacArray.latency + 4
 
     def __init__(self, shape, *, weights, weight_width, pes, sum_width, ways=1, depth=None,
-                 family="behavioural", weights_in_blocks=False):
+                 family="behavioural", weights_in_blocks=False, serial=False):
         self.shape, self.weights = Shape.cast(shape), integers("Weights", weights)
         between("Activation width", self.shape.width, 2, 17)
         self.weight_width = between("Weight width", weight_width, 2, 16)
         self.pes, self.ways = positive("PEs", pes), positive("Ways", ways)
         self.sum_width, self.family = between("Sum width", sum_width, 2, 48), family
-        self.weights_in_blocks = weights_in_blocks
+        self.weights_in_blocks, self.serial = weights_in_blocks, serial
+        self.product_cycles = digit_count(weight_width) if serial else 1
         if family not in FAMILIES:
             raise ValueError(f"Family must be one of {', '.join(FAMILIES)}, not {family!r}")
         if pes % ways:
@@ -117,7 +126,7 @@ class SparseDot(wiring.Component):
             self.pes * self.weight_width, self.words, block=self.weights_in_blocks)
         m.submodules.mac = mac = MacArray(
             pes=self.pes, ways=self.ways, shape=self.shape, weight_width=self.weight_width,
-            sum_width=self.sum_width, family=self.family)
+            sum_width=self.sum_width, family=self.family, serial=self.serial)
 
         # Everything moves in step; a bubble is a product with value 0 that begins nothing.
         en = Signal()
@@ -126,8 +135,14 @@ class SparseDot(wiring.Component):
         first = [Signal(name=f"first_{n}") for n in range(2)]
         ends = [Signal(2, name=f"end_{n}") for n in range(2 + mac.latency)]     # last, final
         taken = self.i.valid
+        number, end = by_digits(m, self.i, en, self.product_cycles)
+        if self.serial:
+            digit = [Signal.like(mac.digit, name=f"digit_{n}") for n in range(2)]
+            m.d.comb += mac.digit.eq(digit[1])
+            with m.If(en):
+                m.d.sync += [digit[0].eq(number), digit[1].eq(digit[0])]
         m.d.comb += [
-            self.i.ready.eq(en), rom.address.eq(self.i.payload.address), rom.en.eq(en),
+            rom.address.eq(self.i.payload.address), rom.en.eq(en),
             mac.en.eq(en), mac.value.eq(value[1]), mac.weights.eq(weights), mac.first.eq(first[1]),
         ]
         with m.If(en):
@@ -135,11 +150,11 @@ class SparseDot(wiring.Component):
                 value[0].eq(Mux(taken, self.i.payload.value, 0)), value[1].eq(value[0]),
                 weights.eq(rom.data),
                 first[0].eq(taken & begins), first[1].eq(first[0]),
-                ends[0].eq(Mux(taken, Cat(self.i.payload.last, self.i.payload.final), 0)),
+                ends[0].eq(Mux(taken & end, Cat(self.i.payload.last, self.i.payload.final), 0)),
                 *(after.eq(before) for before, after in zip(ends, ends[1:])),
             ]
             with m.If(taken):
-                m.d.sync += begins.eq(self.i.payload.last)
+                m.d.sync += begins.eq(self.i.payload.last & end)
         drain(m, mac, self.o, en, *ends[-1], pes=self.pes, filters=self.filters)
         return m
 

@@ -4,9 +4,12 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .check import between, positive
+from .digit_macs import DigitMacs
+from .digits import digit_count
 from .dsp48e2 import LANE, Dsp48e2Macs, packs
 from .macs import Macs, delayed
 from .mult18x18d import Mult18x18dMacs
+from .pick import pick
 from .repeated import repeated
 
 __all__ = ["FAMILIES", "MacArray", "dsp_count"]
@@ -14,34 +17,13 @@ __all__ = ["FAMILIES", "MacArray", "dsp_count"]
 FAMILIES = ("behavioural", "dsp48e2", "mult18x18d")
 
 
-def dsp_count(*, pes, ways, shape, weight_width, sum_width, family):
+def dsp_count(*, pes, ways, shape, weight_width, sum_width, family, serial=False):
     """DSP blocks that a :class:`MacArray` of these parameters takes."""
+    if serial:
+        return 0
     if family == "dsp48e2" and packs(shape, weight_width, sum_width):
         return ways * -(-(pes // ways) // 2)
     return pes
-
-
-def pick(m, items, index):
-    """The entry ``index`` of a list of values, as a tree of multiplexers.
-
-    Indexing an Array would become a priority chain, one comparator per entry. Of a long list,
-    every four entries meet in a signal that is kept, one LUT per bit: left alone, the technology
-    mapper of Yosys restructures the tree into a quarter more LUTs.
-    """
-    while len(items) > 8:
-        groups = [Signal(items[0].shape(), name=f"group_{n}", attrs={"keep": "true"})
-                  for n in range(-(-len(items) // 4))]
-        m.d.comb += [group.eq(_tree(items[4 * n:4 * n + 4], index[:2]))
-                     for n, group in enumerate(groups)]
-        items, index = groups, index[2:]
-    return _tree(items, index)
-
-
-def _tree(items, index):
-    if len(items) == 1:
-        return items[0]
-    halved = [Mux(index[0], b, a) for a, b in zip(items[0::2], items[1::2], strict=False)]
-    return _tree(halved + items[2 * len(halved):], index[1:])
 
 
 class BehaviouralMacs(Macs):
@@ -103,6 +85,10 @@ class MacArray(wiring.Component):
         ``"behavioural"`` (any FPGA), ``"dsp48e2"`` (UltraScale and UltraScale+, two products per
         block where they fit, see :func:`~hdl.dsp48e2.packs`) or ``"mult18x18d"`` (ECP5). Timing is
         the same.
+    serial : bool
+        Without DSP blocks, whatever the family: only one digit of the weights is multiplied at a time, and a
+        product takes :func:`~hdl.digits.digit_count` enabled cycles, each with its value and weights. ``first`` goes
+        with the first of them, the end of a pass with the last.
 
     Members
     -------
@@ -114,6 +100,8 @@ class MacArray(wiring.Component):
         Weight of PE p in bits ``p * weight_width`` and up.
     first : In(1)
         This product starts a new pass.
+    digit : In(range(digit_count(weight_width)))
+        Which digit of the weights; only if ``serial``.
     hold : In(1)
         Copy the accumulators into the hold registers; independent of ``en``.
     select : In(range(pes // ways))
@@ -137,7 +125,7 @@ class MacArray(wiring.Component):
     latency = 4
     drain_latency = 1
 
-    def __init__(self, *, pes, ways, shape, weight_width, sum_width, family):
+    def __init__(self, *, pes, ways, shape, weight_width, sum_width, family, serial=False):
         self._pes, self._ways = positive("PEs", pes), positive("Ways", ways)
         if pes % ways:
             raise ValueError(f"PEs must be a multiple of the {ways} ways, not {pes!r}")
@@ -147,23 +135,27 @@ class MacArray(wiring.Component):
         self._sum_width = between("Sum width", sum_width, 2, 48)
         if family not in FAMILIES:
             raise ValueError(f"Family must be one of {', '.join(FAMILIES)}, not {family!r}")
-        self._family = family
+        self._family, self._serial = family, serial
         super().__init__({
             "en": In(1), "value": In(self._shape), "weights": In(pes * weight_width),
             "first": In(1), "hold": In(1), "select": In(range(pes // ways)), "drain_en": In(1),
-            "sums": Out(data.ArrayLayout(signed(sum_width), ways))})
+            "sums": Out(data.ArrayLayout(signed(sum_width), ways)),
+            **({"digit": In(range(digit_count(weight_width)))} if serial else {})})
 
     @property
     def dsp_count(self):
         """DSP blocks of the array."""
         return dsp_count(pes=self._pes, ways=self._ways, shape=self._shape, family=self._family,
-                         weight_width=self._weight_width, sum_width=self._sum_width)
+                         weight_width=self._weight_width, sum_width=self._sum_width, serial=self._serial)
 
     def elaborate(self, platform):
         m = Module()
         parameters = {"pes": self._pes, "shape": self._shape, "sum_width": self._sum_width,
                       "weight_width": self._weight_width}
-        if self._family == "dsp48e2":
+        if self._serial:
+            macs = DigitMacs(**parameters)
+            m.d.comb += macs.digit.eq(self.digit)
+        elif self._family == "dsp48e2":
             macs = Dsp48e2Macs(ways=self._ways, **parameters)
         else:
             macs = (Mult18x18dMacs if self._family == "mult18x18d" else BehaviouralMacs)(**parameters)

@@ -22,6 +22,8 @@ class Macs(wiring.Component):
         Bits of a signed weight, at most 16.
     sum_width : int
         Bits of a complete sum, at most 48.
+    more
+        Further members of a primitive.
 
     Members
     -------
@@ -43,11 +45,11 @@ class Macs(wiring.Component):
 
     pairs = ()
 
-    def __init__(self, *, pes, shape, weight_width, sum_width):
+    def __init__(self, *, pes, shape, weight_width, sum_width, **more):
         self.weight_width, self.sum_width = weight_width, sum_width
         super().__init__({
             "en": In(1), "value": In(shape), "weights": In(pes * weight_width), "first": In(1),
-            "totals": Out(signed(sum_width)).array(pes)})
+            "totals": Out(signed(sum_width)).array(pes), **more})
 
     def weight(self, pe):
         """The weight that a PE meets."""

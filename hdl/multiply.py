@@ -4,7 +4,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .check import between, positive
-from .mac import pick
+from .pick import pick
 from .repeated import repeated
 
 __all__ = ["MULTIPLIER_BITS", "MAX_CYCLES", "Multiply", "SerialMultiply", "multiply",

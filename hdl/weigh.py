@@ -1,9 +1,10 @@
 """Multiply each non-zero by one weight, that of its tap and channel."""
-from amaranth import Module, Shape, Signal, signed
+from amaranth import Const, Module, Shape, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .check import between, integers
+from .digits import by_digits, digit_count, digit_of, multiple, placed, plus
 from .lane import product_layout
 from .memory import rom as rom_size
 from .rom import Rom, pack
@@ -14,7 +15,8 @@ __all__ = ["Weigh"]
 class Weigh(wiring.Component):
     """Multiply each non-zero by the weight of its tap and channel.
 
-    One product per cycle, ``latency`` cycles. ``i.ready`` depends combinationally on ``o.ready``,
+    One product per cycle, ``latency`` cycles; or, without a DSP block, the parts of a product that the digits of the weight
+    make, one per cycle. ``i.ready`` depends combinationally on ``o.ready``,
     ``o`` on registers only.
 
     Parameters
@@ -27,13 +29,20 @@ class Weigh(wiring.Component):
         Bits of a signed weight, 2 to 16.
     depth, channels : int
         Addresses and channels that ``i`` ranges over, which may be more than this lane's.
+    serial : bool
+        Without a DSP block.
 
     Members
     -------
     i : In(stream.Signature(product_layout(shape, depth, channels)))
         Non-zeros, addressed by ``tap * len(weights) + channel``.
     o : Out(stream.Signature(product_layout(out_shape, channels)))
-        Products, addressed by channel. ``out_shape`` holds every product.
+        Products, or their parts, addressed by channel. ``out_shape`` holds every product.
+
+    Attributes
+    ----------
+    product_cycles : int
+        Cycles that a product takes.
 
     Raises
     ------
@@ -43,7 +52,7 @@ class Weigh(wiring.Component):
 
     latency = 3
 
-    def __init__(self, shape, *, weights, weight_width, depth, channels):
+    def __init__(self, shape, *, weights, weight_width, depth, channels, serial=False):
         between("Activation width", Shape.cast(shape).width, 2, 17)
         between("Weight width", weight_width, 2, 16)
         weights = integers("Weights", weights)
@@ -52,6 +61,7 @@ class Weigh(wiring.Component):
             raise ValueError(f"Weights must have {weight_width} bits, not range from "
                              f"{weights.min()} to {weights.max()}")
         self.shape, self.weights, self.weight_width = Shape.cast(shape), weights, weight_width
+        self.serial, self.product_cycles = serial, digit_count(weight_width) if serial else 1
         self.out_shape = signed(self.shape.width + weight_width)
         super().__init__({
             "i": In(stream.Signature(product_layout(shape, depth, channels))),
@@ -70,8 +80,9 @@ class Weigh(wiring.Component):
         m = Module()
         m.submodules.rom = rom = Rom(self.weight_width, self.words)
         en = Signal()
-        m.d.comb += [en.eq(~self.o.valid | self.o.ready), self.i.ready.eq(en),
-                     rom.address.eq(self.i.payload.address), rom.en.eq(en)]
+        number, end = by_digits(m, self.i, en, self.product_cycles)
+        m.d.comb += [en.eq(~self.o.valid | self.o.ready), rom.address.eq(self.i.payload.address),
+                     rom.en.eq(en)]
 
         def delayed(name, source, cycles, **kwargs):
             for n in range(cycles):
@@ -84,13 +95,19 @@ class Weigh(wiring.Component):
         # The registers of operands and product have no reset, so that they fit into a DSP block;
         # so does the one in which the reduction takes the product.
         beat, out = self.i.payload, self.o.payload
-        value = delayed("value", beat.value, 2, reset_less=True)
-        weight = delayed("weight", rom.data.as_signed(), 1, reset_less=True)
+        value, weight = delayed("value", beat.value, 1, reset_less=True), rom.data.as_signed()
+        if self.serial:
+            number = delayed("number", number, 1, reset_less=True)
+            value = delayed("placed", placed(m, value, number, self.product_cycles), 1, reset_less=True)
+            digit = delayed("digit", digit_of(m, weight, number), 1, reset_less=True)
+            made = plus(Const(0, self.out_shape), *multiple(value, digit)).as_signed()
+        else:
+            made = delayed("operand", value, 1, reset_less=True) * delayed("weight", weight, 1, reset_less=True)
         product = Signal(self.out_shape, reset_less=True)
         with m.If(en):
-            m.d.sync += product.eq(value * weight)
+            m.d.sync += product.eq(made)
         m.d.comb += [self.o.valid.eq(delayed("valid", self.i.valid, self.latency)),
                      out.value.eq(product)]
-        for name, source in (("address", beat.channel), ("last", beat.last), ("final", beat.final)):
+        for name, source in (("address", beat.channel), ("last", beat.last & end), ("final", beat.final & end)):
             m.d.comb += out[name].eq(delayed(name, source, self.latency, reset_less=True))
         return m

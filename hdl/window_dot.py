@@ -7,8 +7,8 @@ from amaranth.lib.wiring import In, Out
 from .arbiter import chunk_layout, taps_of_slot
 from .check import between, integers, positive
 from .dot import sums_layout
-from .mac import pick
 from .memory import distributed, rom, total
+from .pick import pick
 from .pitch import Pitch
 from .products import Products, products_dsps
 from .rom import Rom, pack

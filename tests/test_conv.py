@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from cores import graph
 from hdl.bounds import signed_bits
 from hdl.conv import Conv
+from hdl.digits import digit_count
 from hdl.stream import connect_pixels
 from hdl.walk import Walk
 from sim import reference
@@ -114,11 +115,13 @@ def cases(draw, budget=250):
         "weight_width": draw(st.integers(2, 16)), "bias_width": draw(st.sampled_from([2, 12, 30])),
         "extreme": draw(st.sampled_from([False, False, "low", "high"])), "seed": draw(seeds),
         "multiplier": draw(st.sampled_from([None, 1 << 16])), "out_ways": draw(st.integers(1, 3)),
+        "serial": draw(st.booleans()),
         "p_in": draw(shares), "p_out": draw(shares)}
     case["pes"] = case["out_ways"] * draw(st.integers(1, 2))
     share = -(-case["channels"] // case["lanes"]) * (1 if case["keep_zeros"] else case["density"])
     windows = walk.out_height * walk.out_width
-    pass_ = walk.taps_inside * max(1, share) + windows * case["pes"] / case["out_ways"]
+    work = max(1, share) * (digit_count(case["weight_width"]) if case["serial"] else 1)
+    pass_ = walk.taps_inside * work + windows * case["pes"] / case["out_ways"]
     passes = max(1, min(4, int(budget / case["frames"] / pass_)))
     case["filters"] = draw(st.integers(case["pes"], case["pes"] * passes))
     least = walk.min_slots(case["row_lanes"])
@@ -161,14 +164,17 @@ CORNERS = {
 @pytest.mark.parametrize("name", CORNERS)
 @pytest.mark.parametrize("p_in, p_out", STALLS)
 def test_corners(name, p_in, p_out):
-    check_stage(p_in=[p_in], p_out=[p_out, 1.0], **CORNERS[name])
+    # Each corner with either kind of multipliers, under half of the patterns of stalls.
+    serial = (list(CORNERS).index(name) + STALLS.index((p_in, p_out))) % 2 > 0
+    check_stage(p_in=[p_in], p_out=[p_out, 1.0], serial=serial, **CORNERS[name])
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("weight_width, end", [(2, "high"), (8, "low"), (16, "high"), (16, "low")])
-def test_largest_magnitudes(activation, weight_width, end):
+@pytest.mark.parametrize("serial", [False, True])
+def test_largest_magnitudes(activation, weight_width, end, serial):
     check_stage(Walk(2, 2, (2, 2), padding=(0, 0, 1, 1)), 4, 2, 2, activation=activation, density=1,
-                extreme=end, weight_width=weight_width, result="s17 full")
+                extreme=end, weight_width=weight_width, result="s17 full", serial=serial)
 
 
 @pytest.mark.parametrize("slots", [1, 2, 5])

@@ -17,6 +17,7 @@ from cores import graph
 from hdl.accumulator import Accumulator
 from hdl.bounds import signed_bits
 from hdl.depthwise import Depthwise
+from hdl.digits import digit_count
 from hdl.walk import Walk
 from hdl.weigh import Weigh
 from hdl.window import Window
@@ -104,6 +105,7 @@ def check_stage(walk, channels, *, seed=0, p_in=(1.0,), p_out=(1.0,), **kwargs):
     sinks = stage.sinks(p_out)
     work = len(stage.frames) * channels * (walk.taps_inside + walk.height * walk.width
                                            + walk.out_height * walk.out_width)
+    work *= stage.dut.product_cycles
     run(stage.dut, stage.sources(p_in), sinks, seed=seed, max_cycles=1000 + 10 * work)
     stage.compare(sinks)
     return stage, sinks
@@ -116,11 +118,12 @@ def cases(draw):
     """Arguments of check_stage; few enough products that an example takes a fraction of a second."""
     walk = draw(walks(taps=5, size=6, extra=3))
     channels = draw(st.integers(1, 7))
-    keep_zeros, density = draw(st.booleans()), draw(densities)
-    work = walk.taps_inside * max(1, channels * (1 if keep_zeros else density))
+    keep_zeros, density, serial = draw(st.booleans()), draw(densities), draw(st.booleans())
+    weight_width = draw(st.integers(2, 16))
+    work = walk.taps_inside * max(1, channels * (1 if keep_zeros else density)) * (digit_count(weight_width) if serial else 1)
     row_lanes = draw(st.integers(1, min(3, walk.kernel[0])))
     return {"walk": walk, "channels": channels, "activation": draw(activations),
-            "result": draw(activations), "weight_width": draw(st.integers(2, 16)),
+            "result": draw(activations), "weight_width": weight_width, "serial": serial,
             "bias_width": draw(st.sampled_from([2, 12, 30])), "density": density,
             "frames": 1 if work > 200 else draw(st.integers(2, 3)), "seed": draw(seeds),
             "extreme": draw(st.sampled_from([False, False, "low", "high"])),
@@ -169,8 +172,8 @@ CORNERS = {
 def test_corners(name):
     # Every corner under two of the patterns of stalls, each pattern in half of the corners.
     first = list(CORNERS).index(name) % 2
-    for p_in, p_out in STALLS[first::2]:
-        check_stage(p_in=[p_in], p_out=[p_out, 1.0], **CORNERS[name])
+    for n, (p_in, p_out) in enumerate(STALLS[first::2]):
+        check_stage(p_in=[p_in], p_out=[p_out, 1.0], serial=n % 2 > 0, **CORNERS[name])
 
 
 def test_all_zeros_give_the_requantized_bias():
@@ -182,9 +185,10 @@ def test_all_zeros_give_the_requantized_bias():
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("end, row_lanes", [("high", 2), ("low", 1)])
-def test_largest_magnitudes(activation, end, row_lanes):
+@pytest.mark.parametrize("serial", [False, True])
+def test_largest_magnitudes(activation, end, row_lanes, serial):
     check_stage(Walk(2, 2, (2, 2)), 2, activation=activation, density=1, extreme=end,
-                weight_width=16, result="s17 full", row_lanes=row_lanes)
+                weight_width=16, result="s17 full", row_lanes=row_lanes, serial=serial)
 
 
 @pytest.mark.parametrize("slots", [1, 2, 5])
@@ -218,7 +222,9 @@ def loads(stage):
 
 def busy(stage):
     """For each window what it costs: its non-zeros or taps on the busiest lane, or the channels."""
-    return np.maximum(loads(stage).max((0, 2)), -(-len(stage.node.bias) // stage.ways))
+    found, taps = loads(stage)
+    work = np.maximum(found * stage.dut.product_cycles, taps).max(1)
+    return np.maximum(work, -(-len(stage.node.bias) // stage.ways))
 
 
 EXACT = {
@@ -233,6 +239,8 @@ EXACT = {
     "zeros only: 5x5": dict(walk=Walk(6, 6, (5, 5), padding=(2,) * 4), channels=3, density=0),
     "row lanes, dense": dict(walk=Walk(5, 5, (3, 3)), channels=3, density=1, row_lanes=3),
     "row lanes, zeros only: channels": dict(walk=SAME, channels=5, density=0, row_lanes=3),
+    "serial, dense": dict(walk=SAME, channels=3, density=1, serial=True),
+    "serial, row lanes, 5 bits": dict(walk=Walk(5, 5, (3, 3)), channels=3, density=1, row_lanes=3, serial=True, weight_width=5),
 }
 
 

@@ -68,13 +68,14 @@ def compare(sink, expected, ways):
 
 
 def check_dot(*, filters, addresses, pes, ways=1, weight_width=8, activation="u8",
-              lengths=(5, 0, 9), seed=0, p_in=1.0, p_out=1.0, extreme=False, family="behavioural", dot=SparseDot):
+              lengths=(5, 0, 9), seed=0, p_in=1.0, p_out=1.0, extreme=False, family="behavioural", dot=SparseDot,
+              **options):
     shape, low, high = ACTIVATIONS[activation]
     rng = np.random.default_rng(seed)
     weights = weights_of(rng, filters, addresses, weight_width, extreme)
     least, most = sum_bounds(weights, 0, low, high)
     dut = dot(shape, weights=weights, weight_width=weight_width, pes=pes, ways=ways,
-              sum_width=signed_bits(least.min(), most.max()), family=family)
+              sum_width=signed_bits(least.min(), most.max()), family=family, **options)
     payloads, windows = random_windows(rng, low, high, addresses, dut.passes, lengths, extreme)
     expected = sums(weights, windows)
     sink = Sink(dut.o, len(windows) * -(-filters // ways), p_out)
@@ -93,7 +94,8 @@ def cases(draw):
             "pes": pes, "ways": ways, "weight_width": draw(st.integers(2, 16)),
             "activation": draw(activations), "seed": draw(seeds),
             "lengths": draw(st.lists(st.integers(0, 12), min_size=1, max_size=8)),
-            "p_in": draw(shares)[0], "p_out": draw(shares)[0], "extreme": draw(st.booleans())}
+            "p_in": draw(shares)[0], "p_out": draw(shares)[0], "extreme": draw(st.booleans()),
+            "serial": draw(st.booleans())}
 
 
 @given(case=cases())
@@ -120,16 +122,18 @@ CORNERS = {
 
 @pytest.mark.parametrize("name", CORNERS)
 @pytest.mark.parametrize("p_in, p_out", STALLS)
-def test_corners(name, p_in, p_out):
-    check_dot(p_in=p_in, p_out=p_out, **CORNERS[name])
+@pytest.mark.parametrize("serial", [False, True])
+def test_corners(name, p_in, p_out, serial):
+    check_dot(p_in=p_in, p_out=p_out, serial=serial, **CORNERS[name])
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("weight_width", [2, 8, 16])
-def test_largest_magnitudes(activation, weight_width):
+@pytest.mark.parametrize("weight_width", [2, 8, 15, 16])
+@pytest.mark.parametrize("serial", [False, True])
+def test_largest_magnitudes(activation, weight_width, serial):
     """All weights -2**(w-1), all activations the least or the greatest, at the exact sum width."""
     check_dot(filters=3, addresses=30, pes=2, activation=activation, weight_width=weight_width,
-              lengths=[30, 30, 1], extreme=True)
+              lengths=[30, 30, 1], extreme=True, serial=serial)
 
 
 # ---- Timing -------------------------------------------------------------------------------------
@@ -152,6 +156,16 @@ def test_rate(length, pes, ways, passes):
     words = pes // ways
     ends = latencies(sink)[words - 1::words]
     assert set(np.diff(ends)) == {max(length, words)}
+
+
+@pytest.mark.parametrize("length, weight_width, pes, ways", [(9, 8, 4, 1), (3, 5, 2, 1), (2, 2, 4, 1), (1, 16, 8, 1)])
+def test_rate_of_serial_multipliers(length, weight_width, pes, ways):
+    """A product takes a cycle for each digit of base 4, and the first sums as long after its last one as ever."""
+    sink = check_dot(filters=pes, addresses=9, pes=pes, ways=ways, weight_width=weight_width, lengths=[length] * 6,
+                     serial=True)
+    digits = -(-weight_width // 2)
+    assert latencies(sink)[0] == length * digits - 1 + SparseDot.latency
+    assert set(np.diff(latencies(sink)[pes // ways - 1::pes // ways])) == {max(length * digits, pes // ways)}
 
 
 def test_a_short_last_pass_drains_sooner():
