@@ -11,6 +11,7 @@ from hdl.bounds import signed_bits, sum_bounds
 from hdl.concat import Concat
 from hdl.conv import Conv, conv_dsps
 from hdl.depthwise import Depthwise, depthwise_dsps
+from hdl.digits import digit_count
 from hdl.pad import Pad
 from hdl.pool import Pool
 from hdl.slice import Slice
@@ -20,7 +21,7 @@ from hdl.walk import Walk
 from hdl.window_engine import WindowConv, window_conv_dsps
 
 __all__ = ["ENGINES", "Folding", "Engine", "shape_of", "walk_of", "weight_width", "sum_bits", "is_depthwise",
-           "is_windowed", "has_engine", "multipliers", "out_ways", "dsps", "component", "example", "operands"]
+           "is_windowed", "has_engine", "multipliers", "out_ways", "product_cycles", "dsps", "component", "example", "operands"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Folding:
     of each way of an addition: 0 for none, or None for its usual. A convolution with the window
     engine has ``lanes`` streams (coarse_in) with ``fine`` slots for ``pes`` filters (coarse_out) at a
     time; ``fine`` is None for the others. ``weights_in_blocks`` asks for block memory for the weights of the
-    sparse and the dense engine, where tools would take LUTs.
+    sparse and the dense engine, where tools would take LUTs. ``serial`` multipliers take no DSP blocks and several cycles for a
+    product, see :func:`product_cycles`.
     """
     lanes: int = 1
     row_lanes: int = 1
@@ -43,9 +45,11 @@ class Folding:
     windows: int = 4
     fine: int | None = None
     weights_in_blocks: bool = False
+    serial: bool = False
 
     @property
     def multipliers(self):
+        """Multipliers of a stage with an engine."""
         return self.lanes * self.row_lanes * self.pes * (self.fine or 1)
 
 
@@ -117,11 +121,17 @@ def has_engine(node):
     return isinstance(node, graph.Conv) and not is_depthwise(node)
 
 
+def product_cycles(node, folding):
+    """Cycles that a multiplier of a convolution takes for a product."""
+    return digit_count(weight_width(node)) if folding.serial else 1
+
+
 def multipliers(node, folding):
-    """Multipliers of a stage that meet weights."""
-    if has_engine(node):
-        return folding.multipliers
-    return folding.lanes * folding.row_lanes if is_depthwise(node) else 0
+    """Multipliers of a stage that meet weights, by the products that they make in a cycle: a serial one is a part of one."""
+    if not isinstance(node, graph.Conv):
+        return 0
+    count = folding.multipliers if has_engine(node) else folding.lanes * folding.row_lanes
+    return count / product_cycles(node, folding) if folding.serial else count
 
 
 def out_ways(node, folding):
@@ -142,12 +152,12 @@ def dsps(network, node, folding, engine):
         return conv_dsps(
             shape_of(source), weight_width=weight_width(node), width=sum_bits(node, source),
             lanes=folding.lanes * folding.row_lanes, pes=folding.pes, out_ways=folding.out_ways,
-            family=engine.family, requantize_cycles=folding.requantize_cycles)
+            family=engine.family, requantize_cycles=folding.requantize_cycles, serial=folding.serial)
     if is_depthwise(node):
         return depthwise_dsps(
             width=sum_bits(node, network.tensors[node.input]), ways=folding.ways,
             row_lanes=folding.row_lanes, family=engine.family,
-            requantize_cycles=folding.requantize_cycles)
+            requantize_cycles=folding.requantize_cycles, serial=folding.serial)
     # However long a requantization takes, it has DSP blocks in one cycle only.
     return example(network, node, replace(folding, requantize_cycles=min(2, folding.requantize_cycles)), engine).dsp_count
 
@@ -183,14 +193,14 @@ def _conv(node, sources, target, folding, engine, common):
         family=engine.family, requantize_cycles=folding.requantize_cycles, windows=folding.windows)
     if is_depthwise(node):
         return Depthwise(shape_of(source), weights=node.weights[..., 0], row_lanes=folding.row_lanes,
-                         **common)
+                         serial=folding.serial, **common)
     common.update(weights=node.weights, groups=node.groups, out_ways=folding.out_ways)
     if engine.window:
         del common["keep_zeros"]
         return WindowConv(shape_of(source), coarse_in=folding.lanes, coarse_out=folding.pes,
                           fine=folding.fine, skip_empty=engine.skip_empty, paired=engine.paired, **common)
     return Conv(shape_of(source), pes=folding.pes, lanes=folding.lanes, row_lanes=folding.row_lanes,
-                weights_in_blocks=folding.weights_in_blocks, **common)
+                weights_in_blocks=folding.weights_in_blocks, serial=folding.serial, **common)
 
 
 def _pool(node, sources, target, folding, engine, common):

@@ -15,6 +15,7 @@ from cores.branches import tied
 from cores.errors import UserError
 from cores.folding import solver
 from cores.folding.allocate import allocate, cycles_per_frame
+from cores.folding.lane_loads import histogram, lane_loads
 from cores.folding.options import Options
 from cores.folding.pareto import unbeaten
 from cores.folding.profile import Profile
@@ -22,7 +23,7 @@ from cores.folding.solver import Stage, Undecided, cheapest
 from cores.folding.space import Space
 from cores.graph import Conv
 from cores.resources.predict import stage_resources
-from cores.stages import Engine, Folding, component, dsps, has_engine
+from cores.stages import Engine, Folding, component, dsps, has_engine, walk_of
 from strategies import check
 
 ENGINE = Engine(family="dsp48e2")
@@ -66,7 +67,8 @@ def test_options_say_what_the_stage_takes(residual, number):
         folding = options.folding(row)
         stage, taken = component(graph, node, folding, ENGINE), stage_resources(graph, node, folding, ENGINE)
         assert options.amounts["dsp"][row] == stage.dsp_count
-        assert options.amounts["multipliers"][row] == (stage.multipliers if isinstance(node, Conv) else 0)
+        assert options.amounts["multipliers"][row] == (
+            stage.multipliers / stage.product_cycles if isinstance(node, Conv) else 0)
         assert options.amounts["lut"][row] == taken.lut and options.amounts["bram36"][row] == taken.bram36
         assert options.cycles[row] == max(profile.cycles(node, folding),
                                           profile.beats(node.output, folding.out_ways))
@@ -122,16 +124,17 @@ def test_a_serial_requantizer_bounds_a_pass(residual):
     assert slow >= 2 * 64 * 32 > quick
 
 
-@pytest.mark.parametrize("lanes, row_lanes", [(1, 1), (3, 3)])
-def test_busiest_counts_every_pass(profiled, lanes, row_lanes):
-    """The curve over floors is the sum over passes of the larger of products and floor."""
+@pytest.mark.parametrize("lanes, row_lanes, each", [(1, 1, 1), (3, 3, 1), (1, 1, 4)])
+def test_busiest_counts_every_pass(profiled, lanes, row_lanes, each):
+    """The curve over floors is the sum over passes of the larger of products' cycles and floor."""
     graph, profile = profiled
     node = graph.nodes[0]
-    loads, _ = profile.loads(node, lanes, row_lanes)
+    walk = walk_of(node, graph.tensors[node.input])
+    loads = histogram(lane_loads(profile.mask(node.input), walk, 1, lanes, row_lanes, each))
     floors = np.arange(0, 120, 7)
     wanted = np.array([max((lane * np.maximum(np.arange(len(lane)), floor)).sum() for lane in loads)
                        for floor in floors]) / 4
-    got = profile.busiest(node, lanes, row_lanes, floors)
+    got = profile.busiest(node, lanes, row_lanes, floors, each=each)
     np.testing.assert_allclose(got[1:], wanted[1:])     # floors that are higher than most passes
     assert (got[0] == wanted[0]) if lanes == 1 else (got[0] > wanted[0])    # lanes wait for each other
 
@@ -342,8 +345,7 @@ def test_ways_agree(profiled):
 
 
 @pytest.mark.parametrize("budget, message", [
-    ({"dsp": 2}, "Budget of 2 DSP blocks is too small: 'chain' takes at least 3 with one multiplier per "
-                 "convolution; raise --dsp"),
+    ({"multipliers": 0.5}, r"Budget of 0\.5 multipliers is too small: 'chain' takes at least 0\.75; raise --multipliers"),
     ({"cycles": 3.0}, "No folding of 'chain' takes at most 3 cycles per frame; lower --fps or raise --clock"),
     ({"cycles": 700.0, "dsp": 5}, r"'chain' takes \d+ DSP blocks at that frame rate, of 5 available; lower --fps or "
                                   "raise the budget")])

@@ -5,14 +5,15 @@ from cores.stages import Folding
 
 __all__ = ["FIELDS", "fields_of", "folding_of"]
 
-FIELDS = ("lanes", "row_lanes", "pes", "ways", "out_ways", "requantize_cycles", "windows")
+FIELDS = ("lanes", "row_lanes", "pes", "ways", "out_ways", "requantize_cycles", "windows", "serial")
 
 
 def fields_of(foldings):
-    """Array of int (N, 7): :data:`FIELDS` of each."""
+    """Array of int (N, 8): :data:`FIELDS` of each."""
     return np.array([[getattr(folding, name) for name in FIELDS] for folding in foldings], int).reshape(-1, len(FIELDS))
 
 
 def folding_of(row):
     """The Folding with these :data:`FIELDS`."""
-    return Folding(**dict(zip(FIELDS, row.tolist())))
+    fields = dict(zip(FIELDS, row.tolist()))
+    return Folding(**fields | {"serial": bool(fields["serial"])})

@@ -7,8 +7,8 @@ from cores.folding.under_windows import under_windows
 __all__ = ["histogram", "lane_loads"]
 
 
-def lane_loads(mask, walk, groups, lanes, row_lanes):
-    """Cycles of each lane in a pass over each window: non-zeros under it, at least its number of taps inside the map.
+def lane_loads(mask, walk, groups, lanes, row_lanes, product_cycles=1):
+    """Cycles of each lane in a pass over each window: those of non-zeros under it, at least its number of taps inside the map.
 
     Parameters
     ----------
@@ -17,6 +17,8 @@ def lane_loads(mask, walk, groups, lanes, row_lanes):
     walk : Walk
     groups, lanes, row_lanes : int
         Groups of channels, which have passes of their own; lanes over a group's channels, and over kernel rows.
+    product_cycles : int
+        Cycles of each non-zero; a pass without any takes as many for a zero.
 
     Returns
     -------
@@ -29,7 +31,8 @@ def lane_loads(mask, walk, groups, lanes, row_lanes):
         y, x = walk.axes(row, row_lanes)
         taps = np.outer([n for _, n in y.inside], [n for _, n in x.inside])
         found = under_windows(counts, walk, row, row_lanes)
-        np.maximum(found, np.maximum(taps, 1)[:, :, None], out=found)
+        found *= product_cycles
+        np.maximum(found, np.maximum(taps, product_cycles)[:, :, None], out=found)
         loads.append(found.reshape(-1, groups, lanes).swapaxes(0, 1).reshape(-1, lanes))
     return np.concatenate(loads, axis=1)
 

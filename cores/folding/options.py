@@ -10,7 +10,7 @@ from cores.folding.window_options import window_rows
 from cores.graph import Add, Pool
 from cores.resources.distinct import distinct
 from cores.resources.predict import conv_resources, stage_resources
-from cores.stages import Folding, dsps, has_engine, is_depthwise, multipliers
+from cores.stages import Folding, dsps, has_engine, is_depthwise, multipliers, product_cycles
 from hdl.clusters import CLUSTER, cluster_count
 
 __all__ = ["MAX_WAYS", "RESOURCES", "Options"]
@@ -35,7 +35,7 @@ class Options:
 
     Attributes
     ----------
-    fields : array of int (N, 7)
+    fields : array of int (N, 8)
         :data:`~cores.folding.fields.FIELDS` of each folding.
     considered : int
         How many foldings there are, those that others beat included.
@@ -96,31 +96,42 @@ def _engine_rows(network, profile, engine, node, in_widths, widths):
     passes = -(-filters // cells[:, 0])
     floors = -(-cells[:, 0] // cells[:, 1]) * cells[:, 2]
     table, cycles = [], []
+
+    def add(lanes, row_lanes, windows, serial=False, rows=slice(None)):
+        """The cells in these ``rows`` with so many lanes."""
+        each = product_cycles(node, Folding(serial=serial))
+        busiest = profile.busiest(node, lanes, row_lanes, floors[rows], windows, each)
+        taken = np.maximum(passes[rows] * busiest, least[rows])
+        for ways in in_widths:
+            if lanes % ways == 0:
+                fixed = np.broadcast_to([lanes, row_lanes, ways, windows, serial], (len(taken), 5))
+                table.append(np.column_stack(
+                    [fixed[:, :2], cells[rows, 0], fixed[:, 2], cells[rows, 1:], fixed[:, 3:]]))
+                cycles.append(taken)
+
+    # Only for a stage that leaves a single multiplier idle: as many as are as quick as one would take more than a DSP block saves.
+    add(1, 1, WINDOWS[0], True, np.flatnonzero(cells[:, 0] == 1))
     for lanes, row_lanes in product(range(1, min(MAX_LANES, channels) + 1), _row_lanes(node)):
         if node.groups > 1 and channels % lanes:
             continue
         for windows in WINDOWS if lanes * row_lanes > 1 else WINDOWS[:1]:
-            taken = np.maximum(passes * profile.busiest(node, lanes, row_lanes, floors, windows), least)
-            for ways in in_widths:
-                if lanes % ways == 0:
-                    fixed = np.broadcast_to([lanes, row_lanes, ways, windows], (len(cells), 4))
-                    table.append(np.column_stack([fixed[:, :2], cells[:, 0], fixed[:, 2], cells[:, 1:], fixed[:, 3]]))
-                    cycles.append(taken)
+            add(lanes, row_lanes, windows)
     fields, cycles = np.concatenate(table), np.concatenate(cycles)
     kept = _without_idle_speed(dict(zip(FIELDS, fields.T)), cycles)
     fields, cycles = np.asfortranarray(fields[kept]), cycles[kept]
     columns = dict(zip(FIELDS, fields.T))
     given = {"passes": -(-filters // columns["pes"]), "weights_in_blocks": np.zeros_like(cycles, dtype=np.int64)}
     lut, bram36 = conv_resources(network, node, columns | given, engine)
-    count = columns["lanes"] * columns["row_lanes"]
-    amounts = {"dsp": _dsps(network, node, columns, engine), "multipliers": count * columns["pes"],
+    each = np.where(columns["serial"], product_cycles(node, Folding(serial=True)), 1)
+    amounts = {"dsp": _dsps(network, node, columns, engine),
+               "multipliers": columns["lanes"] * columns["row_lanes"] * columns["pes"] / each,
                "lut": lut, "bram36": bram36}
     return lambda row: folding_of(fields[row]), fields, cycles, amounts
 
 
 def _without_idle_speed(columns, cycles):
     """Rows but those with a quicker serial requantizer, or windows further apart, that take no fewer cycles."""
-    keys = np.column_stack([*(columns[name] for name in FIELDS[:5]), columns["requantize_cycles"] > 1])
+    keys = np.column_stack([*(columns[name] for name in (*FIELDS[:5], "serial")), columns["requantize_cycles"] > 1])
     order = np.lexsort((columns["windows"], -columns["requantize_cycles"], cycles, *keys.T[::-1]))
     keys, slow, near = keys[order], columns["requantize_cycles"][order], columns["windows"][order]
     kept = np.ones(len(order), bool)
@@ -134,11 +145,11 @@ def _plain_rows(network, profile, engine, node, in_widths, widths):
     """The same of any other stage."""
     requantizes = is_depthwise(node) or (isinstance(node, Pool) and node.requantization is not None)
     foldings = [
-        Folding(ways, row_lanes, 1, ways, ways, cycles, add_dsps, windows)
-        for ways, row_lanes, cycles, add_dsps, windows in product(
+        Folding(ways, row_lanes, 1, ways, ways, cycles, add_dsps, windows, serial=serial)
+        for ways, row_lanes, cycles, add_dsps, windows, serial in product(
             widths, _row_lanes(node) if is_depthwise(node) else (1,), _requantize_cycles(engine) if requantizes else (1,),
-            (None, 0) if isinstance(node, Add) else (None,), WINDOWS)
-        if ways in in_widths and (row_lanes > 1 or windows == WINDOWS[0])]
+            (None, 0) if isinstance(node, Add) else (None,), WINDOWS, (False, True) if is_depthwise(node) else (False,))
+        if ways in in_widths and (row_lanes > 1 or windows == WINDOWS[0]) and not (serial and ways * row_lanes > 1)]
     cycles = np.array([max(profile.cycles(node, f), profile.beats(node.output, f.ways)) for f in foldings])
     taken = [stage_resources(network, node, f, engine) for f in foldings]
     amounts = {name: np.array([getattr(each, name) for each in taken]) for name in ("dsp", "lut", "bram36")}
@@ -163,10 +174,10 @@ def _pes(filters, ways, groups):
 
 def _dsps(network, node, columns, engine):
     """DSP blocks of each folding; of a convolution, all lanes have as many."""
-    keys, which = distinct([columns["pes"], columns["out_ways"], columns["requantize_cycles"] > 1])
+    keys, which = distinct([columns["pes"], columns["out_ways"], columns["serial"], columns["requantize_cycles"] > 1])
 
-    def of(pes, ways, serial):
-        return dsps(network, node, Folding(pes=pes, out_ways=ways, requantize_cycles=2 if serial else 1), engine)
-    lane = np.array([of(pes, ways, True) for pes, ways, _ in keys])
+    def of(pes, ways, serial, slow):
+        return dsps(network, node, Folding(pes=pes, out_ways=ways, requantize_cycles=2 if slow else 1, serial=serial), engine)
+    lane = np.array([of(pes, ways, serial, True) for pes, ways, serial, _ in keys])
     rest = np.array([of(*key) for key in keys]) - lane
     return columns["lanes"] * columns["row_lanes"] * lane[which] + rest[which]

@@ -8,7 +8,7 @@ from cores.folding.lane_slack import slowdown
 from cores.folding.under_windows import under_windows
 from cores.folding.window_cycles import WindowLoads
 from cores.graph import Add, Concat, Table
-from cores.stages import has_engine, is_windowed, walk_of
+from cores.stages import has_engine, is_windowed, product_cycles, walk_of
 from sim import reference
 
 __all__ = ["WINDOWS", "Profile"]
@@ -90,33 +90,30 @@ class Profile:
         counts, pixels = self._channels[tensors], self._masks[tensors[0]][..., 0].size
         return max(int(counts[w::ways].sum()) + pixels - int(counts[w::ways][-1]) for w in range(ways)) / self.frames
 
-    def loads(self, node, lanes, row_lanes):
-        """How many windows have how many products (lookups where there are more) in a pass.
+    def _counted(self, node, lanes, row_lanes, each):
+        """How many windows have how much to do in a pass: products of ``each`` cycles, or more lookups.
 
         Returns
         -------
-        (passes, products) : arrays of int (lanes * row_lanes, products) and (lanes * row_lanes)
-            Passes of each group over a window, of all frames, by their number of products; and all
-            products of these passes.
+        (passes, cycles, factors)
+            Passes of each group over a window, of all frames, by the cycles they take: array of int
+            (lanes * row_lanes, cycles); the cycles of all these passes: (lanes * row_lanes); and how much longer lanes
+            take that run so many windows apart: {windows: factor}.
         """
-        return self._counted(node, lanes, row_lanes)[:2]
-
-    def _counted(self, node, lanes, row_lanes):
-        """:meth:`loads`, and how much longer lanes take that run so many windows apart: {windows: factor}."""
-        key = node.name, lanes, row_lanes
+        key = node.name, lanes, row_lanes, each
         if key not in self._loads:
             walk = walk_of(node, self.network.tensors[node.input])
             groups = node.groups if has_engine(node) else 1
-            loads = lane_loads(self._masks[node.input], walk, groups, lanes, row_lanes)
+            loads = lane_loads(self._masks[node.input], walk, groups, lanes, row_lanes, each)
             passes = histogram(loads)
             # Of a stage without an engine, the ways of a stream are not coupled, but each one's row lanes.
             together = [loads] if has_engine(node) else [loads[:, lane::lanes] for lane in range(lanes)]
-            factors = {windows: max(slowdown(each.T, windows) for each in together)
+            factors = {windows: max(slowdown(part.T, windows) for part in together)
                        for windows in WINDOWS} if lanes * row_lanes > 1 else dict.fromkeys(WINDOWS, 1.0)
             self._loads[key] = passes, passes @ np.arange(passes.shape[1]), factors
         return self._loads[key]
 
-    def busiest(self, node, lanes, row_lanes, floors, windows=WINDOWS[0]):
+    def busiest(self, node, lanes, row_lanes, floors, windows=WINDOWS[0], each=1):
         """Cycles per frame of the lane with the most work, if a pass over a window takes at least ``floors``.
 
         More where they wait for each other, as they may be ``windows`` output pixels apart only.
@@ -125,14 +122,16 @@ class Profile:
         ----------
         floors : array of int
             Any number of them.
+        each : int
+            Cycles of a product.
 
         Returns
         -------
         array of float
         """
-        key = node.name, lanes, row_lanes
+        key = node.name, lanes, row_lanes, each
         if key not in self._curves:
-            loads, products, factors = self._counted(node, lanes, row_lanes)
+            loads, products, factors = self._counted(node, lanes, row_lanes, each)
             # What is added to passes below a floor f: f - n for each of n products, in all the
             # double sum of their numbers below f.
             below = np.cumsum(loads, axis=1)
@@ -148,24 +147,25 @@ class Profile:
     def cycles(self, node, folding):
         """Cycles per frame that a stage is busy with its own work (modelled).
 
-        A convolution's pass over a window costs a lane the largest of its products, its lookups and
+        A convolution's pass over a window costs a lane the largest of its products' cycles, its lookups and
         the drain; lanes run apart, so that the busiest one counts over the frame. The window of a pool or
         of a depthwise convolution costs its non-zeros, or a drain of its channels; a pixel of an
         addition the channels found in either operand; what only moves values, its beats.
         """
         if folding.fine is not None and has_engine(node):
             return self.window_cycles(node, folding)
+        each = product_cycles(node, folding)
         if has_engine(node):
             passes = -(-(len(node.weights) // node.groups) // folding.pes)
             floor = -(-folding.pes // folding.out_ways) * folding.requantize_cycles
-            return passes * float(self.busiest(node, folding.lanes, folding.row_lanes, floor, folding.windows))
+            return passes * float(self.busiest(node, folding.lanes, folding.row_lanes, floor, folding.windows, each))
         if isinstance(node, Add):
             return self._busiest_way(tuple(node.inputs), folding.ways)
         target = self.network.tensors[node.output]
         per_way = -(-target.channels // folding.ways)
         if is_windowed(node):
             return float(self.busiest(node, folding.ways, folding.row_lanes,
-                                      per_way * folding.requantize_cycles, folding.windows))
+                                      per_way * folding.requantize_cycles, folding.windows, each))
         if isinstance(node, Table) and node.values[:, -node.low].any():
             return target.height * target.width * per_way
         taken = [self.beats(name, folding.ways) for name in node.inputs]

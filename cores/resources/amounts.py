@@ -11,12 +11,13 @@ from amaranth import Shape
 from amaranth.utils import bits_for
 
 from hdl.clusters import QUEUED, cluster_count
+from hdl.digits import digit_count
 from hdl.mac import dsp_count
 from hdl.reduce import most_taps
 from hdl.stream import channels_of_way
 from hdl.window import default_slots
 
-__all__ = ["accumulator", "axi_in", "axi_out", "bits", "clusters", "deal", "dots", "lane", "pitch_adders", "queue", "reduce",
+__all__ = ["accumulator", "axi_in", "axi_out", "bits", "clusters", "deal", "digits", "dots", "lane", "pitch_adders", "queue", "reduce",
            "requantize", "stepper", "sum_of", "times", "weigh", "window"]
 
 SMALLEST_PRODUCT = 9        # bits of a product for which Yosys takes a DSP block
@@ -94,11 +95,14 @@ def _border(axis):
     return sum(count != usual for _, count in axis.inside)
 
 
-def dots(shape, *, lanes, pes, ways, weight_width, sum_width, family):
+def dots(shape, *, lanes, pes, ways, weight_width, sum_width, family, serial=False):
     """The dot products of all lanes."""
     held = pes // ways
     amounts = {"dot": lanes, "dot way": lanes * ways, "dot held": lanes * pes * sum_width,
                "dot mux": lanes * ways * sum_width * -(-(held - 1) // 3)}
+    if serial:
+        return sum_of(amounts, {"digit total": lanes * pes * sum_width},
+                      times(lanes, digits(shape, weight_width=weight_width, count=pes)))
     if family == "mult18x18d":
         return amounts | {"dot accumulator": lanes * pes * sum_width}
     if family != "dsp48e2":
@@ -113,6 +117,13 @@ def dots(shape, *, lanes, pes, ways, weight_width, sum_width, family):
         amounts |= {"dot pair": lanes * (pes - blocks), "dot carries": lanes * (pes - blocks) * carries,
                     "dot excess": lanes * ways * sum_width}
     return amounts
+
+
+def digits(shape, *, weight_width, count):
+    """``count`` multipliers of one value, digit by digit."""
+    number = digit_count(weight_width)
+    placed = Shape.cast(shape).width + 2 * number
+    return {"digit place": placed * -(-(number - 1) // 3), "digit product": count * placed}
 
 
 def clusters(shape, *, pes, ways, sum_width, **kwargs):
@@ -148,10 +159,12 @@ def requantize(*, width, shift_bits, shape, channels, ways, family, cycles=1):
     return sum_of(amounts, queue(16, ways))
 
 
-def weigh(shape, *, weight_width, channels, count, family):
+def weigh(shape, *, weight_width, channels, count, family, serial=False):
     """Multipliers of a depthwise convolution."""
     width = Shape.cast(shape).width + weight_width
     amounts = {"weigh": count, "weigh channel": count * bits(channels)}
+    if serial:
+        return sum_of(amounts, times(count, digits(shape, weight_width=weight_width, count=1)))
     return amounts | ({"weigh width_xcup": count * width} if family == "dsp48e2" else {})
 
 

@@ -22,6 +22,7 @@ from cores.resources.random_stages import KINDS, PARTS, random_part, random_stag
 from cores.resources.stage_amounts import stage_terms
 from cores.stages import Engine, component
 from cores.synthesis import FAMILIES, Cells, synthesise
+from hdl.conv import Conv
 from hdl.pool import Pool
 from hdl.requantize import Requantize
 
@@ -29,13 +30,16 @@ EXAMPLE = "python -m cores.resources.calibrate --rounds 20 --measured build/meas
 TABLE = Path(__file__).with_name("coefficients.py")
 # Parts that say more when they are alone, and the stages they are taken from.
 SPLIT = {"window": ("conv", "wide conv"), "dot": ("wide conv", "conv"), "accumulator": ("conv", "wide conv"),
-         "requantize": ("conv", "conv"), "weigh": ("depthwise", "depthwise"), "reduce": ("pool", "depthwise")}
-WINDOW = "window conv"      # the published engine, and what its terms' names begin with
-WINDOW_TERMS = "arbiter", "densify", "lines", "slots"
+         "requantize": ("conv", "conv"), "weigh": ("depthwise", "depthwise"), "reduce": ("pool", "depthwise"),
+         "digits": ("without DSP", "without DSP")}
+WINDOW = "window conv"      # the published engine
+# Kinds that have terms of their own, and what the names of these begin with.
+OWN_TERMS = {WINDOW: ("arbiter", "densify", "lines", "slots"), "digits": ("digit",)}
 # Its many memories of weights take Yosys minutes as logic; they are left out.
 NO_ROM = ROM_MODULE.replace("module skipstone_rom", "(* blackbox *) module skipstone_rom")
 HELD_OUT = 5            # every so many samples of a kind are predicted, not fitted to
 RIDGE = 1e-3            # what a coefficient costs: those that the samples do not tell apart share
+FITTED = "xc7", "xcup"      # what the others have is scaled
 # Known from the form of the hardware (docs/mac.md): LUTs and flip-flops. The samples are too small
 # to tell a multiplexer of many sums from what else grows with the PEs.
 KNOWN = {"dot mux": (1, 0), "dot held": (0, 1), "dot carries": (1, 1), "sums adder": (1, 1)}
@@ -77,11 +81,11 @@ def _split(kind, stage, seed, engine):
         return unit, amounts.window(
             unit.shape, walk=unit.walk, channels=unit.channels, ways=unit.ways, lanes=unit.lanes,
             row_lanes=unit.row_lanes, passes=unit.passes, groups=unit.groups, windows=unit.windows)
-    if kind == "dot":
+    if kind == "dot" or (kind == "digits" and isinstance(stage, Conv)):
         unit = stage.dots[0]
         return unit, amounts.dots(
             unit.shape, lanes=1, pes=unit.pes, ways=unit.ways, weight_width=unit.weight_width,
-            sum_width=unit.sum_width, family=unit.family)
+            sum_width=unit.sum_width, family=unit.family, serial=unit.serial)
     if kind == "accumulator":
         unit = stage.accumulator
         return unit, amounts.accumulator(
@@ -95,17 +99,18 @@ def _split(kind, stage, seed, engine):
         return unit, amounts.requantize(
             width=unit.width, shift_bits=unit.turn_bits, shape=unit.shape, channels=unit.channels,
             ways=unit.ways, family=engine.family, cycles=unit.cycles)
-    if kind == "weigh":
+    if kind in ("weigh", "digits"):
         unit = stage.weighs[0][0]
         return unit, amounts.weigh(unit.shape, weight_width=unit.weight_width,
-                                   channels=len(unit.weights), count=1, family=engine.family)
+                                   channels=len(unit.weights), count=1, family=engine.family,
+                                   serial=unit.serial)
     unit = stage.reduces[0] if isinstance(stage, Pool) else stage.reduces[0][0]
     return unit, amounts.reduce(unit.shape, walk=unit.walk, channels=unit.channels, count=1, op=unit.op,
                                 out_width=unit.out_shape.width)
 
 
 def _engine(kind, seed):
-    family = list(FAMILIES)[seed % len(FAMILIES)]
+    family = FITTED[seed % len(FITTED)]
     engine = Engine(family=FAMILIES[family])
     if kind == WINDOW:
         engine = replace(engine, window=True, skip_empty=seed // 2 % 2 == 1, paired=seed // 4 % 2 == 1)
@@ -180,7 +185,7 @@ def parser():
     result = cli.Parser("cores.resources.calibrate", __doc__, EXAMPLE)
     add = result.add_argument
     add("--measured", type=Path, required=True, metavar="FILE", help="measurements, one JSON object a line")
-    add("--only", choices=(WINDOW,), help="measure and fit this kind only, with what the others have in common as it is")
+    add("--only", choices=OWN_TERMS, help="measure and fit this kind only, with what the others have in common as it is")
     add("--rounds", type=cli.positive_int, default=None, metavar="N",
         help="measure until each kind has N samples; without it, only fit")
     return result
@@ -207,7 +212,7 @@ def run(args):
     if not rows:
         raise UserError(f"{str(args.measured)!r} has no measurements; give --rounds")
     rows = [row for row in rows if args.only in (None, row["kind"])]
-    given = KNOWN | {name: both for name, both in COEFFICIENTS.items() if not name.startswith(WINDOW_TERMS)}
+    given = KNOWN | {name: both for name, both in COEFFICIENTS.items() if not name.startswith(OWN_TERMS.get(args.only, ()))}
     samples, mask = Samples(rows, given if args.only else KNOWN), held_out(rows)
     columns = ("kind", "samples", "LUT error", "FF error", "largest LUT", "largest FF", "BRAM wrong")
     for title, coefficients, chosen in (

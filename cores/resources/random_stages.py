@@ -164,6 +164,12 @@ def _depthwise(rng):
     return _graph(node, source, target, folding=folding)
 
 
+def _without_dsp(rng):
+    """A single serial multiplier, and a requantizer without DSP blocks as often as not."""
+    network, folding = _depthwise(rng) if rng.random() < 0.4 else _conv(rng)
+    return network, replace(folding, lanes=1, row_lanes=1, pes=1, ways=1, out_ways=1, serial=True)
+
+
 def _pool(rng):
     channels, op = _log_between(rng, 4, 256), _one(rng, ["max", "avg"])
     source = _source(rng, channels)
@@ -249,7 +255,7 @@ def _table(rng):
 
 KINDS = {"conv": _conv, "depthwise": _depthwise, "pool": _pool, "add": _add, "concat": _concat,
          "slice": _slice, "pad": _pad, "upsample": _upsample, "table": _table, "wide conv": _wide_conv,
-         "window conv": _window_conv}
+         "window conv": _window_conv, "without DSP": _without_dsp}
 
 
 def random_part(kind, seed):

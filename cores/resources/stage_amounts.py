@@ -145,9 +145,9 @@ def conv_parts(node, source, target, engine):
     def short_weights(share, **given):
         return lane_weights(share - 1, share, **given)
 
-    def dots(sum_width, pes, out_ways):
+    def dots(sum_width, pes, out_ways, serial):
         return Counter(), amounts.clusters(shape, pes=pes, ways=out_ways, weight_width=size, sum_width=sum_width,
-                                           family=engine.family)
+                                           family=engine.family, serial=serial)
 
     def accumulator(all_lanes, sum_width, width, out_ways, windows):
         sums = {"lanes": all_lanes, "sum_width": sum_width, "width": width, "filters": filters,
@@ -164,7 +164,7 @@ def conv_parts(node, source, target, engine):
     return [("ways", ("share", "row_lanes", "passes"), stepper), ("one", ("lanes", "row_lanes", "ways"), deal),
             ("full_lanes", lane, full_lane), ("short_lanes", lane, short_lane),
             ("full_lanes", weights, full_weights), ("short_lanes", weights, short_weights),
-            ("all_lanes", ("sum_width", "pes", "out_ways"), dots),
+            ("all_lanes", ("sum_width", "pes", "out_ways", "serial"), dots),
             ("one", ("all_lanes", "sum_width", "width", "out_ways", "windows"), accumulator),
             ("one", ("width", "out_ways", "requantize_cycles"), requantize)]
 
@@ -213,7 +213,7 @@ def _depthwise(node, source, target, folding, engine):
         amounts.window(shape, walk=walk, channels=source.channels, ways=ways, lanes=ways, row_lanes=rows,
                        windows=folding.windows),
         amounts.weigh(shape, weight_width=weight_width(node), channels=share, count=ways * rows,
-                      family=engine.family),
+                      family=engine.family, serial=folding.serial),
         amounts.reduce(shape, walk=walk, channels=share, count=ways * rows, op="sum", out_width=sum_width),
         amounts.times(ways, amounts.accumulator(lanes=rows, sum_width=sum_width, width=width, filters=share, ways=1,
                                                 windows=windows_apart(folding.windows, rows))),

@@ -2,7 +2,7 @@
 import numpy as np
 
 from cores.graph import Add, Concat, Pad, Pool, Slice, Table, Upsample
-from cores.stages import has_engine, is_depthwise, is_windowed, walk_of
+from cores.stages import has_engine, is_depthwise, is_windowed, product_cycles, walk_of
 from hdl import add, concat, pad, pool, slice, table
 from hdl.clusters import Clusters, cluster_count
 from hdl.dot import SparseDot
@@ -250,6 +250,7 @@ class Stages:
         latency = DOT if has_engine(node) else WEIGHED if is_depthwise(node) else REDUCED
         if has_engine(node) and cluster_count(folding.pes, folding.out_ways) > 1:
             latency += Clusters.latency - SparseDot.latency
+        each = product_cycles(node, folding)
 
         def axis(axis):
             return self.memory.place([n for o, (first, count) in enumerate(axis.inside)
@@ -261,7 +262,7 @@ class Stages:
             f.L_ACROSS: x.pitch, f.L_PASSES: groups * passes, f.L_GROUP_PASSES: passes,
             f.L_ALL: windows_of_frame * self.maps.frames * groups * passes, f.L_POPS_AT: pops, f.L_POP_MASK: pop_mask,
             f.L_LISTS_AT: self.memory.place(np.zeros(16)), f.L_FREEZES_AT: self.memory.place(np.zeros(32)),
-            f.L_LATENCY: TAKEN + latency, f.L_DONES_AT: dones, f.L_DONE_MASK: done_mask, f.L_TICK: -1,
+            f.L_LATENCY: TAKEN + latency + each - 1, f.L_EACH: each, f.L_DONES_AT: dones, f.L_DONE_MASK: done_mask, f.L_TICK: -each,
             f.SINCE: windows_of_frame * (self.maps.frames > 1)}, [steps])
 
     def _totals(self, node, lanes, outputs, first, total):

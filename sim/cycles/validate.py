@@ -26,7 +26,7 @@ MOST_CYCLES = 30_000    # of a frame: longer stages show nothing new and simulat
 BATCH = 20              # stages in one build
 NARROW, SLACK = 0.01, 20    # within a share, or within so many cycles
 ROUND = ("conv", "depthwise", "conv", "pool", "conv", "add", "depthwise", "concat", "conv", "slice", "pad", "upsample",
-         "table")
+         "table", "without DSP")
 DENSITIES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 
 

@@ -157,8 +157,8 @@ def _read(mem, p, ready, count, late, counts):
         ready = max(ready, mem[lists + 2 * (n - LISTS & 7)] + 2)
     if n > LISTS:
         ready = max(ready, mem[lists + 2 * (n - LISTS - 1 & 7) + 1] + 1)
-    available, applied = ready + 2, mem[p + f.L_APPLIED]
-    free = start = mem[p + f.L_TICK] + 1
+    available, applied, each = ready + 2, mem[p + f.L_APPLIED], mem[p + f.L_EACH]
+    start = mem[p + f.L_TICK] + 1
     while mem[p + f.L_FREEZE] < mem[p + f.L_FREEZES]:
         freeze = freezes + 2 * (mem[p + f.L_FREEZE] & 15)
         if mem[freeze] > max(start, available - applied):
@@ -167,31 +167,40 @@ def _read(mem, p, ready, count, late, counts):
         applied += mem[freeze + 1]
         mem[p + f.L_FREEZE] += 1
     start = max(start, available - applied)
-    last = start + count - 1
-    while mem[p + f.L_FREEZE] < mem[p + f.L_FREEZES]:
-        freeze = freezes + 2 * (mem[p + f.L_FREEZE] & 15)
-        if mem[freeze] > last:
-            break
-        applied += mem[freeze + 1]
-        mem[p + f.L_FREEZE] += 1
+    # A product is read as the one before gets its turn, or when that has ended.
+    free = mem[p + f.L_TICK] + each
+    if start > mem[p + f.L_TICK] + 1:
+        start = max(start, free + 1)
+    first = max(start, free)
+    last = first + (count - 1) * each
+    read = start if count == 1 else last - each + 1
+    for tick in (read, last):
+        while mem[p + f.L_FREEZE] < mem[p + f.L_FREEZES]:
+            freeze = freezes + 2 * (mem[p + f.L_FREEZE] & 15)
+            if mem[freeze] > tick:
+                break
+            applied += mem[freeze + 1]
+            mem[p + f.L_FREEZE] += 1
+        if tick == read:
+            mem[p + f.L_READ] = read + applied
     if counts:
-        starved = min(start - free, late)
-        mem[p + f.BUSY] += count
+        starved = min(first - free, late)
+        mem[p + f.BUSY] += count * each
         mem[p + f.STARVED] += starved
-        mem[p + f.LOOKUP] += start - free - starved
+        mem[p + f.LOOKUP] += first - free - starved
     mem[p + f.L_TICK], mem[p + f.L_APPLIED], mem[p + f.L_PUSHED] = last, applied, ready
     mem[lists + 2 * (n & 7)] = ready
-    mem[lists + 2 * (n & 7) + 1] = last + applied
+    mem[lists + 2 * (n & 7) + 1] = mem[p + f.L_READ]
     mem[p + f.L_LISTS] += 1
     return ready
 
 
 @kernel
 def lane(mem, bits, data, p):
-    """Look up the lists of each pass, read them a product a cycle, and drain the sums.
+    """Look up the lists of each pass, read them a product in ``L_EACH`` cycles, and drain the sums.
 
-    ``L_TICK`` counts cycles in which the lane was not stopped: the product read in tick ``t`` was read in cycle
-    ``t + L_APPLIED``. A pass whose sums cannot be held yet stops everything behind it.
+    ``L_TICK`` counts cycles in which the lane was not stopped: the product whose turn came in tick ``t`` had it in cycle
+    ``t + L_APPLIED``; it was read in that cycle, or while it was the turn of the one before, the last one in cycle ``L_READ``. A pass whose sums cannot be held yet stops everything behind it.
     """
     moved, steps = False, mem[p + f.L_STEPPER]
     groups_passes, passes = mem[p + f.L_GROUP_PASSES], mem[p + f.L_PASSES]
@@ -240,7 +249,7 @@ def lane(mem, bits, data, p):
         mem[p + f.L_TAKEN] = found
         mem[mem[p + f.L_POPS_AT] + (k & mem[p + f.L_POP_MASK])] = step      # it stays in the queue until its last tap
         if turn == passes - 1:
-            mem[mem[p + f.L_DONES_AT] + (window & mem[p + f.L_DONE_MASK])] = mem[p + f.L_TICK] + mem[p + f.L_APPLIED]
+            mem[mem[p + f.L_DONES_AT] + (window & mem[p + f.L_DONE_MASK])] = mem[p + f.L_READ]
             mem[p + f.L_DONES] += 1
         words = mem[p + f.D_LAST_WORDS] if turn == passes - 1 else mem[p + f.D_WORDS]
         arrival = mem[p + f.L_TICK] + mem[p + f.L_LATENCY]
