@@ -178,7 +178,7 @@ def build(args):
                         "macs_per_frame_built": sum(reference.macs(network).values())}
             if constant["removed"] >= COMPARED * constant["of"]:
                 status.update("choosing a folding with the constant channels kept, to compare")
-                constant["if_kept"] = if_kept(explore(whole, images, engine, budget, target), engine)
+                constant["if_kept"] = if_kept(whole, images, engine, budget, target)
 
     figures = report(network, design, engine, profile, modelled=modelled, board=args.board, clock_mhz=clock, whole=whole,
                      predicted=predicted, fits=fits(predicted[0], target))
@@ -216,7 +216,7 @@ def build(args):
     if constant:
         console.print("removed {removed} of {of} channels, constant or unread".format(**constant)
                       + ("; had they stayed, a frame would take {cycles_per_frame:,} cycles, {dsp:,} DSPs and {bram36:g} block memories"
-                         .format(**constant["if_kept"]) if "if_kept" in constant else ""), highlight=False, soft_wrap=True)
+                         .format(**constant["if_kept"]) if constant.get("if_kept") else ""), highlight=False, soft_wrap=True)
     if quantization:
         for line in filter(None, (summary(quantization), advice(quantization))):
             console.print(line, highlight=False, soft_wrap=True)
@@ -256,8 +256,12 @@ def model(found, engine):
     return model_network(found.network, found.design.foldings, found.design.ways, masks, keep_zeros=engine.keep_zeros)
 
 
-def if_kept(found, engine):
-    """What an exploration's design takes, as the report has it."""
+def if_kept(whole, images, engine, budget, target):
+    """What the network would take as a whole, as the report has it; None if nothing that is asked for would be reached."""
+    try:
+        found = explore(whole, images, engine, budget, target)
+    except UserError:
+        return None
     predicted, design = found.predicted[0], found.design if engine.window else model(found, engine)
     return {"cycles_per_frame": round(design.cycles_per_frame), "dsp": predicted.dsp, "bram36": predicted.bram36}
 

@@ -9,6 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from cores import build, bundled
 from cores.design import open_design
+from cores.errors import UserError
+from cores.folding.explore import explore
 from platforms import boards
 from sim import reference
 
@@ -220,6 +222,21 @@ def test_constant_channels_are_told_with_what_they_would_take(tmp_path, capsys):
     assert (told["removed"], told["of"]) == (4, 12)
     assert told["if_kept"]["cycles_per_frame"] > 0 and told["if_kept"]["dsp"] <= 8
     assert "removed 4 of 12 channels, constant or unread; had they stayed, a frame would take" in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_constant_channels_would_take_may_be_out_of_reach(tmp_path, capsys, monkeypatch):
+    """No design with them is as good as asked for; there is one without."""
+    def explored(network, *args):
+        if sum(tensor.channels for tensor in network.tensors.values()) == 12:
+            raise UserError("out of reach")
+        return explore(network, *args)
+    monkeypatch.setattr(build, "explore", explored)
+    half_dead(tmp_path / "net.onnx")
+    np.savez(tmp_path / "pictures.npz", images=np.random.default_rng(0).integers(0, 256, (8, 6, 6, 2), np.uint8))
+    assert build.main(["--model", str(tmp_path / "net.onnx"), "--calib", str(tmp_path / "pictures.npz"), "--dsp", "8",
+                       "--out", str(tmp_path / "out")]) == 0
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["constant_channels"]["if_kept"] is None
+    assert "removed 4 of 12 channels, constant or unread\n" in capsys.readouterr().out
 
 
 def test_refuses_an_output_that_cannot_be_written(capsys, tmp_path):

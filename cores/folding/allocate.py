@@ -12,7 +12,7 @@ from cores.stages import component
 __all__ = ["Design", "allocate", "cycles_per_frame", "fastest", "fold"]
 
 NOUNS = {"dsp": "DSP blocks", "multipliers": "multipliers"}
-STEPS = 8               # in which designs slower by up to the slack are looked at
+STEPS, MORE_STEPS = 8, 40   # in which designs slower by up to the slack are looked at; for a share of slots, which few have
 
 
 def allocate(network, profile, engine, *, dsp=None, multipliers=None, cycles=None, slack=0.0, lut=None,
@@ -68,15 +68,15 @@ def allocate(network, profile, engine, *, dsp=None, multipliers=None, cycles=Non
     least = space.best(inf, unit, {})
     if least.amounts[unit] > budget:
         raise UserError(
-            f"Budget of {budget} {NOUNS[unit]} is too small: {network.name!r} takes at least {least.amounts[unit]} "
-            f"with one multiplier per convolution; raise --{unit}")
+            f"Budget of {budget} {NOUNS[unit]} is too small: {network.name!r} takes at least {least.amounts[unit]:g}; "
+            f"raise --{unit}")
     if cycles is not None:
         enough = space.best(cycles, unit, {})
         if enough is None:
             raise UserError(f"No folding of {network.name!r} takes at most {cycles:,.4g} cycles per frame; "
                             "lower --fps or raise --clock")
         if enough.amounts[unit] > budget:
-            raise UserError(f"{network.name!r} takes {enough.amounts[unit]} {NOUNS[unit]} at that frame "
+            raise UserError(f"{network.name!r} takes {enough.amounts[unit]:g} {NOUNS[unit]} at that frame "
                             f"rate, of {budget} available; lower --fps or raise the budget")
         design = at(cycles)
         if design is None and utilisation is not None:
@@ -87,8 +87,7 @@ def allocate(network, profile, engine, *, dsp=None, multipliers=None, cycles=Non
     if quickest is None:                                # nothing takes so few LUTs or block memories
         return space.best(inf, "price", {})
     designs, before = [], 1.0               # what takes at most so many cycles is known already
-    for n in range(STEPS + 1 if slack else 1):
-        cycles = quickest.cycles_per_frame * (1 + slack * n / STEPS)
+    for cycles in _within(quickest.cycles_per_frame * np.array([1, 1 + slack]), space.levels, utilisation):
         designs.append(at(cycles, min(map(_area_time, filter(None, designs)), default=inf) / before))
         before = cycles
     if utilisation is None:
@@ -98,6 +97,15 @@ def allocate(network, profile, engine, *, dsp=None, multipliers=None, cycles=Non
     chosen = min(filter(None, designs), key=_area_time)
     return replace(chosen, rate_gap=quickest.rate_gap,
                    slower=chosen.cycles_per_frame / quickest.cycles_per_frame - 1)
+
+
+def _within(ends, levels, utilisation):
+    """Cycles per frame to look at, from the fewest to the most."""
+    steps = np.linspace(*ends, STEPS + 1)
+    if utilisation is not None:     # it is the cycles that a design really takes that count
+        levels = levels[(levels >= ends[0]) & (levels <= ends[1])]
+        steps = levels if len(levels) <= MORE_STEPS else np.linspace(*ends, MORE_STEPS + 1)
+    return np.unique(steps)
 
 
 def _idle(network, utilisation, where, option):
