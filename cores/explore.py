@@ -83,7 +83,7 @@ def run(args):
 def point(design, predicted, clock):
     """A design of the sweep in numbers; resources of all of it."""
     return {"fps": round(clock * 1e6 / design.cycles_per_frame, 1), "cycles_per_frame": round(design.cycles_per_frame),
-            "multipliers": int(design.amounts["multipliers"]), **{name: getattr(predicted, name) for name in DRAWN},
+            "multipliers": float(design.amounts["multipliers"]), **{name: getattr(predicted, name) for name in DRAWN},
             "gap": design.gap}
 
 

@@ -59,5 +59,5 @@ def _refusal(network, resources, target, needed, what=""):
 
 
 def number(count):
-    """A count for a reader; block memories come in halves."""
-    return f"{count:,.1f}".removesuffix(".0")
+    """A count for a reader; block memories come in halves, multipliers in parts."""
+    return f"{count:,.2f}".rstrip("0").rstrip(".")

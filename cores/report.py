@@ -71,10 +71,10 @@ def table(figures, network, available):
     result = Table(
         title=f"{network.name} on {figures['board']} at {figures['clock_mhz']:g} MHz (modelled)",
         caption=f"{figures['cycles_per_frame']:,} cycles per frame, {figures['fps']:,.0f} frames/s, "
-                f"{figures['multipliers']} multipliers in {figures['dsp']} DSPs"
+                f"{number(figures['multipliers'])} multipliers in {figures['dsp']} DSPs"
+                + ("" if figures["mac_per_dsp_cycle"] is None else f", {figures['mac_per_dsp_cycle']:.2f} MAC per DSP and cycle")
                 + ("" if figures["utilisation"] is None else
-                   f", {figures['mac_per_dsp_cycle']:.2f} MAC per DSP and cycle,\n"
-                   f"{figures['utilisation']:.0%} of multiplier slots on non-zeros")
+                   f",\n{figures['utilisation']:.0%} of multiplier slots on non-zeros")
                 + f"\npredicted: {_shares(figures['predicted'], available)}")
     for column in ("stage", "operator", "shape"):
         result.add_column(column)
@@ -88,7 +88,7 @@ def table(figures, network, available):
         result.add_row(
             cli.short(row["name"], 24), f"{row['op']} {kernel}".strip(), f"{'x'.join(map(str, source.shape))} to "
             f"{'x'.join(map(str, target.shape))}", f"{row['channel_lanes']} x {row['fine'] or row['row_lanes']}",
-            str(row["pes"] or "-"), str(row["multipliers"] or "-"), str(row["dsp"]),
+            str(row["pes"] or "-"), number(row["multipliers"]) if row["multipliers"] else "-", str(row["dsp"]),
             f"{row['cycles_per_frame']:,}", f"{row['zero_fraction']:.0%}",
             f"{row['cycles_per_frame'] / slowest:.0%}")
     return result

@@ -1,7 +1,10 @@
 """What sim.bench measured, as rows of a table."""
 from dataclasses import dataclass
+from math import inf
 
 from rich.table import Table
+
+from cores.fit import number
 
 __all__ = ["Measured", "markdown", "shown"]
 
@@ -45,7 +48,7 @@ class Measured:
 
     @property
     def mac_per_dsp_cycle(self):
-        return self.macs / self.dsp / self.cycles
+        return self.macs / self.dsp / self.cycles if self.dsp else inf
 
     @property
     def lut_per_multiplier(self):
@@ -55,7 +58,7 @@ class Measured:
         """The row, each figure marked with where it comes from."""
         cycles, luts = "m" if self.simulated is None else "s", "p" if self.lut is None else "y"
         return (
-            self.network, self.engine, str(self.dsp), str(self.multipliers), f"{self.cycles:,.0f} {cycles}",
+            self.network, self.engine, str(self.dsp), number(self.multipliers), f"{self.cycles:,.0f} {cycles}",
             f"{self.mac_per_dsp_cycle:.2f} {cycles}",
             f"{self.nonzero / self.multipliers / self.cycles:.2f} {cycles}", f"{self.luts:,} {luts}",
             f"{self.lut_per_multiplier:.0f} {luts}", f"{1000 * self.macs / self.luts / self.cycles:.1f} {cycles}{luts}",

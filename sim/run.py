@@ -10,6 +10,7 @@ from cores import cli
 from cores.between import BEAT_BITS
 from cores.design import open_design, read_arrays, read_report
 from cores.errors import UserError
+from cores.fit import number
 from cores.page.write import write
 from cores.pixels import on_bus, samples, stored
 from cores.report import share
@@ -223,11 +224,12 @@ def show(console, design, result, args):
     if result["utilisation"] is None:
         return
     console.print(
-        f"{result['mac_per_dsp_cycle']:.2f} MAC per DSP and cycle ({result['dsp']} DSPs), "
-        f"{result['utilisation']:.1%} of the slots of {result['multipliers']} multipliers on "
+        ("" if result["mac_per_dsp_cycle"] is None else
+         f"{result['mac_per_dsp_cycle']:.2f} MAC per DSP and cycle ({result['dsp']} DSPs), ") +
+        f"{result['utilisation']:.1%} of the slots of {number(result['multipliers'])} multipliers on "
         "non-zero products; by stage:", highlight=False)
     for name, stage in result["stages"].items():
-        console.print(f"  {cli.short(name):32} {stage['multipliers']:5} multipliers {stage['utilisation']:7.1%}",
+        console.print(f"  {cli.short(name):32} {number(stage['multipliers']):>6} multipliers {stage['utilisation']:7.1%}",
                       highlight=False)
 
 

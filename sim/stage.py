@@ -18,10 +18,12 @@ from cores.synthesis import FAMILIES, synthesise
 from cores.timing import longest_paths
 from hdl.clusters import cluster_count
 from hdl.conv import Conv
+from hdl.digits import digit_count
 from hdl.walk import Walk
 from sim import reference, stage_bench
 from sim.verilator import SimulationError
 
+WEIGHT_WIDTH = 8
 EXAMPLE = "python -m sim.stage --kernel 3 --channels 64 --filters 64 --size 28 --lanes 4 --pes 16"
 
 
@@ -40,6 +42,7 @@ class Stage:
     zeros: float = 0.5
     engine: str = "sparse"
     family: str = "behavioural"
+    serial: bool = False
 
     @property
     def walk(self):
@@ -71,10 +74,10 @@ def build(stage, *, seed=0):
         rng.integers(exponent, exponent + 2, stage.filters), 0, 255)
     node = graph.Conv("stage", "in", "out", weights, bias, requantization, padding=stage.walk.padding)
     return node, Conv(
-        8, low=0, high=255, walk=stage.walk, weights=weights, bias=bias, weight_width=8,
+        8, low=0, high=255, walk=stage.walk, weights=weights, bias=bias, weight_width=WEIGHT_WIDTH,
         multiplier=requantization.multiplier, shift=requantization.shift, out_low=0, out_high=255,
         out_shape=8, pes=stage.pes, lanes=stage.lanes, row_lanes=stage.row_lanes, ways=stage.ways,
-        out_ways=stage.out_ways, keep_zeros=stage.engine == "dense", family=stage.family)
+        out_ways=stage.out_ways, keep_zeros=stage.engine == "dense", family=stage.family, serial=stage.serial)
 
 
 def synthesised(stage, family):
@@ -124,28 +127,29 @@ def measure(stage, *, frames=4, seed=0, stalls=0.0, runtime=None):
     assert np.array_equal(got, expected), f"{stage}: {np.argwhere(got != expected)[0]} differs first"
     assert not result.idle, f"{stage}: {result.idle} beats carry nothing"
 
+    multipliers = component.multipliers / component.product_cycles
     nonzero = nonzero_macs(stage, x[1:] if frames > 1 else x) / max(1, frames - 1)
     inside = stage.walk.taps_inside * stage.channels * stage.filters
     return {
         "stage": stage.label, "engine": stage.engine, "zeros": stage.zeros,
         "lanes": stage.lanes * stage.row_lanes, "pes": stage.pes,
         "multipliers": component.multipliers, "cycles_per_frame": cycles,
-        "utilisation": nonzero / component.multipliers / cycles,
-        "over_dense_bound": cycles * component.multipliers / inside,
+        "utilisation": nonzero / multipliers / cycles, "over_dense_bound": cycles * multipliers / inside,
         "over_floor": cycles / floor(stage), "simulator_hz": result.hertz,
     }
 
 
 def floor(stage):
     """Cycles per frame that a stage takes whatever its input: in each pass over an output pixel, a lane looks up its taps
-    inside the map, at least one, and drains its sums, those of the last pass for the filters that are left. Both go
+    inside the map, or multiplies one zero, and drains its sums, those of the last pass for the filters that are left. Both go
     on at once, and one may be passes ahead, so that the larger one of a whole frame counts.
     """
     passes, clusters = -(-stage.filters // stage.pes), cluster_count(stage.pes, stage.out_ways)
     left = stage.filters - (passes - 1) * stage.pes
     drained = (passes - 1) * (stage.pes // stage.out_ways) + max(clusters, -(-left // stage.out_ways))
     axes = [stage.walk.axes(row, stage.row_lanes) for row in range(stage.row_lanes)]
-    looked_up = max(sum(max(1, rows * columns) for _, rows in y.inside for _, columns in x.inside) for y, x in axes)
+    each = digit_count(WEIGHT_WIDTH) if stage.serial else 1
+    looked_up = max(sum(max(each, rows * columns) for _, rows in y.inside for _, columns in x.inside) for y, x in axes)
     return max(passes * looked_up, stage.walk.out_height * stage.walk.out_width * drained)
 
 
@@ -169,6 +173,7 @@ def parser():
     add("--zeros", type=cli.share, metavar="P", help="share of zero activations (default 0.5)")
     add("--engine", choices=("sparse", "dense"),
         help="dense: zeros are multiplied too (default sparse)")
+    add("--serial", action="store_const", const=True, help="multipliers without DSP blocks")
     add("--family", choices=tuple(FAMILIES.values()), default="behavioural",
         help="multiply-accumulate primitive (default behavioural)")
     add("--frames", type=cli.frames, default=4, metavar="N", help="frames back to back (default 4)")

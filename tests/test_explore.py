@@ -43,7 +43,7 @@ def test_what_it_writes(explored):
     for name, stage in found["stages"].items():
         assert len(stage["foldings"]) == len(stage["cycles_per_frame"]) == len(stage["lut"]) <= stage["considered"]
         folding = found["foldings"][name]
-        assert [folding[key] for key in ("lanes", "row_lanes", "pes", "ways", "out_ways", "requantize_cycles", "windows")
+        assert [folding[key] for key in ("lanes", "row_lanes", "pes", "ways", "out_ways", "requantize_cycles", "windows", "serial")
                 ] in stage["foldings"]
 
 

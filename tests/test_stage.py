@@ -28,6 +28,7 @@ SAME = {
     "drain": SMALL | dict(kernel=1, filters=12, pes=6),
     "drain of a short last pass": SMALL | dict(kernel=1, filters=9, pes=6),
     "one that shares no divisor with the ways": SMALL | dict(kernel=1, filters=13, pes=8, out_ways=2),
+    "zeros of serial multipliers": SMALL | dict(kernel=1, filters=4, pes=2, serial=True),
     "fewer filters than clusters in the last pass": SMALL | dict(kernel=1, filters=13, pes=12),
 }
 

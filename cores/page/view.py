@@ -67,7 +67,7 @@ def _figures(report):
         Figure("frames per second", f"{fps:,.0f}", origin, f"at {report['clock_mhz']:g} MHz"),
         Figure("cycles per frame", f"{cycles:,.0f}", origin, "back to back, the slowest stage's"),
         Figure("MAC per DSP and cycle", f"{best['mac_per_dsp_cycle']:.2f}", origin,
-               f"{report['dsp']:,} DSP blocks, {report['multipliers']:,} multipliers", _taken(report, "dsp")[1])
+               f"{report['dsp']:,} DSP blocks, {number(report['multipliers'])} multipliers", _taken(report, "dsp")[1])
         if best["mac_per_dsp_cycle"] else None,
         Figure("of multiplier slots on non-zeros", f"{best['utilisation']:.1%}", origin,
                f"{report['nonzero_macs_per_frame'] / report['macs_per_frame']:.0%} of the products are not zero",
