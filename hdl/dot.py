@@ -27,10 +27,10 @@ def dot_memories(*, filters, addresses, pes, weight_width, weights_in_blocks=Fal
 class SparseDot(wiring.Component):
     """Multiply each non-zero by the weights of P filters, and accumulate over a pass.
 
-    One product per cycle for each processing element (PE), or in ``product_cycles`` if it has no DSP blocks,
-    without a gap between passes, as long as a pass takes at least ``pes / ways`` cycles: that is how long its sums take to drain. The engine
-    freezes as a whole when a pass ends before the sums of the one before are drained. ``latency``
-    cycles from the last product of a pass to its first sums.
+    One product per ``product_cycles`` (1, or more without DSP blocks) for each processing element
+    (PE), without a gap between passes, as long as a pass takes at least ``pes / ways`` cycles: that is
+    how long its sums take to drain. The engine freezes as a whole when a pass ends before the sums of
+    the one before are drained. ``latency`` cycles from the last product of a pass to its first sums.
     ``i.ready`` depends combinationally on ``o.ready``.
 
     Filter f is computed in pass ``f // pes`` by PE ``f % pes``. Each transfer of ``o`` carries the
