@@ -32,7 +32,8 @@ class Conv(wiring.Component):
 
     ``lanes * row_lanes * pes`` multipliers. An output pixel takes, for each of its
     ``ceil(filters / pes)`` passes, the largest of: the non-zeros of its busiest lane, the taps inside
-    the map of that lane, and ``pes / out_ways * requantize_cycles``; a non-zero counts ``product_cycles`` times. Lanes may run ``windows``
+    the map of that lane, and ``pes / out_ways * requantize_cycles``; a product counts ``product_cycles`` times, also the
+    one zero of a pass without any. Lanes may run ``windows``
     output pixels apart. All widths are exact bounds for the given weights and input range. A fully
     connected layer is a kernel as large as the map.
 

@@ -62,10 +62,10 @@ class Depthwise(wiring.Component):
     ``ways * row_lanes`` multipliers. Every way works on its own. An output pixel takes, on each
     way, the largest of: the non-zeros of its busiest row lane, the taps of that lane inside the
     map, and the channels of the way times ``requantize_cycles``; row lanes may run ``windows``
-    output pixels apart. A non-zero counts as often as the weights have digits if multipliers are ``serial``. All widths are exact bounds for the given weights and input range.
+    output pixels apart. A product counts ``product_cycles`` times, also the one zero of a window without any. All widths are exact bounds for the given weights and input range.
 
     With an idle stage, the first result follows the beat that completes its window, with n products
-    on the busiest row lane, after 9 + n + ``Weigh.latency`` + 3 + ``accumulators[0].latency`` +
+    on the busiest row lane, after 9 + n * product_cycles + ``Weigh.latency`` + 3 + ``accumulators[0].latency`` +
     ``Requantize.latency`` cycles.
     A stage that comes out of reset first clears its banks, a cycle for each channel of a way.
     ``i.ready`` and ``o`` depend on registers only.

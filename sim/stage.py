@@ -50,7 +50,8 @@ class Stage:
 
     @property
     def label(self):
-        return f"{self.kernel}x{self.kernel} {self.channels} to {self.filters}, {self.size}x{self.size}"
+        return (f"{self.kernel}x{self.kernel} {self.channels} to {self.filters}, {self.size}x{self.size}"
+                + (", serial" if self.serial else ""))
 
 
 YARDSTICKS = (
@@ -88,12 +89,13 @@ def synthesised(stage, family):
         netlist = Path(folder, "netlist.json")
         cells = synthesise(stage_bench.emit(component, platform), top="stage", family=family, files=platform.files,
                            netlist=netlist)
+        multipliers = component.multipliers / component.product_cycles
         longest, = longest_paths(json.loads(netlist.read_text())["modules"]["stage"], 1)
     return {
         "stage": stage.label, "family": family, "lanes": stage.lanes * stage.row_lanes, "pes": stage.pes,
-        "multipliers": component.multipliers, "lut": cells.lut, "ff": cells.ff, "dsp": cells.dsp,
+        "multipliers": multipliers, "lut": cells.lut, "ff": cells.ff, "dsp": cells.dsp,
         "dsp_predicted": component.dsp_count, "bram36": cells.bram36,
-        "lut_per_multiplier": cells.lut / component.multipliers, "logic_levels": longest.levels,
+        "lut_per_multiplier": cells.lut / multipliers, "logic_levels": longest.levels,
         "longest_path": f"{longest.source} -> {longest.target}",
     }
 
@@ -133,7 +135,7 @@ def measure(stage, *, frames=4, seed=0, stalls=0.0, runtime=None):
     return {
         "stage": stage.label, "engine": stage.engine, "zeros": stage.zeros,
         "lanes": stage.lanes * stage.row_lanes, "pes": stage.pes,
-        "multipliers": component.multipliers, "cycles_per_frame": cycles,
+        "multipliers": multipliers, "cycles_per_frame": cycles,
         "utilisation": nonzero / multipliers / cycles, "over_dense_bound": cycles * multipliers / inside,
         "over_floor": cycles / floor(stage), "simulator_hz": result.hertz,
     }
@@ -173,7 +175,7 @@ def parser():
     add("--zeros", type=cli.share, metavar="P", help="share of zero activations (default 0.5)")
     add("--engine", choices=("sparse", "dense"),
         help="dense: zeros are multiplied too (default sparse)")
-    add("--serial", action="store_const", const=True, help="multipliers without DSP blocks")
+    add("--serial", action="store_const", const=True, help="multipliers without DSP blocks, which count as the part of one that they are")
     add("--family", choices=tuple(FAMILIES.values()), default="behavioural",
         help="multiply-accumulate primitive (default behavioural)")
     add("--frames", type=cli.frames, default=4, metavar="N", help="frames back to back (default 4)")

@@ -77,6 +77,15 @@ def test_stages_with_a_window(layer, folding):
     assert_exact(network, network.nodes[0], folding, reference.run(network, x))
 
 
+@pytest.mark.parametrize("folding", [Folding(), Folding(serial=True), Folding(pes=6)], ids=str)
+def test_a_stage_that_the_next_one_holds_up_is_blocked(folding):
+    """It is not said to drain, not even one with a single sum in each pass."""
+    network, x = networks.chain(CONV, CONV, shape=(6, 6, 3), frames=4)
+    modelled = model_network(network, {"conv0": folding, "conv1": Folding(serial=True)}, 1, masks_of(reference.run(network, x)))
+    waits = modelled.waits["conv0"]
+    assert waits.blocked > 0.4 and waits.drain < 0.05 and waits.busy + waits.blocked > 0.9
+
+
 SHAPE = 3, 4, 6
 MOVES = [
     Slice("stage", "in", "out", (1, 0, 2), (2, 2, 3), (1, 2)),

@@ -223,7 +223,7 @@ def loads(stage):
 def busy(stage):
     """For each window what it costs: its non-zeros or taps on the busiest lane, or the channels."""
     found, taps = loads(stage)
-    work = np.maximum(found * stage.dut.product_cycles, taps).max(1)
+    work = np.maximum(np.maximum(found, 1) * stage.dut.product_cycles, taps).max(1)
     return np.maximum(work, -(-len(stage.node.bias) // stage.ways))
 
 
@@ -239,6 +239,7 @@ EXACT = {
     "zeros only: 5x5": dict(walk=Walk(6, 6, (5, 5), padding=(2,) * 4), channels=3, density=0),
     "row lanes, dense": dict(walk=Walk(5, 5, (3, 3)), channels=3, density=1, row_lanes=3),
     "row lanes, zeros only: channels": dict(walk=SAME, channels=5, density=0, row_lanes=3),
+    "serial, zeros only": dict(walk=Walk(4, 4), channels=2, density=0, serial=True),
     "serial, dense": dict(walk=SAME, channels=3, density=1, serial=True),
     "serial, row lanes, 5 bits": dict(walk=Walk(5, 5, (3, 3)), channels=3, density=1, row_lanes=3, serial=True, weight_width=5),
 }

@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """Predicted resources: the rule for memories and whole stages against Yosys, and designs that do not fit."""
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from cores.errors import UserError
 from cores.folding.allocate import Design
 from cores.folding.weight_memory import weights_in_blocks
 from cores.graph import Conv
+from cores.resources import amounts
 from cores.resources.memory_blocks import blocks
-from cores.resources.predict import Resources, design_resources, stage_resources
+from cores.resources.predict import Resources, design_resources, part_resources, stage_resources
 from cores.resources.random_stages import KINDS, random_stage
 from cores.resources.stage_amounts import lane_sum_bits, stage_terms
 from cores.stages import Engine, Folding, component, dsps
@@ -273,3 +275,12 @@ def test_weights_move_to_block_memory_while_a_board_has_more_of_it():
     assert text.count("skipstone_block_rom #") == 2        # the module and its instance
     cells = synthesise(text, top="stage", family="xcup", files=platform.files)
     assert cells.bram36 == after.bram36
+
+
+@pytest.mark.parametrize("family", ["behavioural", "dsp48e2"])
+@pytest.mark.parametrize("width", [20, 26, 34, 44])
+def test_requantizers_of_wide_sums_have_coefficients(family, width):
+    """Sums of 16-bit activations take two DSP blocks for a product."""
+    terms = amounts.requantize(width=width, shift_bits=1, shape=8, channels=8, ways=1, family=family)
+    wide = width > (27 if family == "dsp48e2" else 25)
+    assert ("scale second" in terms) == wide and part_resources(Counter(), terms, family="xc7").lut > 0

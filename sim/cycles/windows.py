@@ -114,16 +114,18 @@ def _drain(mem, p):
     to, depth = mem[p + f.D_TOTALS], mem[p + f.D_DEPTH]
     while mem[p + f.D_LEFT] > 0:
         n, offered, waited = mem[p + f.D_PUTS], 0, 0
-        step = max(mem[p + f.D_STEP] + 1, mem[p + f.D_PUT])
+        soonest = mem[p + f.D_STEP] + 1
+        step = max(soonest, mem[p + f.D_PUT])
         if n >= depth:
             if n - depth >= mem[to + f.Q_POPS]:
                 return False
             offered = mem[mem[to + f.Q_POPS_AT] + (n - depth & mem[to + f.Q_POP_MASK])] + 1
             waited = mem[mem[to + f.Q_CAUSE_AT] + (n - depth & mem[to + f.Q_POP_MASK])]
-            if mem[p + f.D_DIRECT]:
-                step = max(step, offered - 1)
+            if mem[p + f.D_DIRECT] and offered - 1 > step:
+                step = offered - 1
+                mem[p + f.D_FOR] = waited
+        mem[p + f.D_WAITED] += step - soonest       # for the word before, or this one's place
         if offered > step + 1:
-            mem[p + f.D_WAITED] += offered - step - 1
             mem[p + f.D_FOR] = waited
         mem[p + f.D_STEP] = step
         mem[p + f.D_PUT] = max(step + 1, offered)
