@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 
 import networks
 from cores.folding.channel_order import balanced, order_classes, reorder
+from cores.folding.lane_loads import lane_loads
 from cores.folding.profile import Profile
 from cores.graph import Concat, Conv, Graph, Requantization, Slice, Table, Tensor
-from cores.stages import Folding
+from cores.stages import Folding, walk_of
 from cores.validate import validate
 from sim import reference
 from strategies import check
@@ -97,7 +98,9 @@ def test_lanes_are_balanced(lanes):
     foldings = {n.name: Folding(lanes=lanes if n is node else 1, pes=4) for n in network.nodes}
 
     def share(profile, of=network):
-        products = profile.loads(of.nodes[1], lanes, 1)[1]
+        node = of.nodes[1]
+        walk = walk_of(node, of.tensors[node.input])
+        products = lane_loads(profile.mask(node.input), walk, 1, lanes, 1).sum(0)
         return products.mean() / products.max()
 
     assert share(profile) < 0.7
