@@ -17,7 +17,7 @@ def add_budget(parser):
     budget.add_argument("--dsp", type=cli.positive_int, metavar="N",
                         help=f"DSP blocks of the whole design (default {DEFAULT_DSP})")
     budget.add_argument("--multipliers", type=cli.positive_int, metavar="N",
-                        help="multipliers of the convolutions, instead of DSP blocks")
+                        help="multipliers of the convolutions, instead of DSP blocks; one without a DSP block counts as the part of one that it is")
     budget.add_argument("--fps", type=cli.positive_float, metavar="N",
                         help="the smallest design that makes this many frames per second")
     parser.add_argument(

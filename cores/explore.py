@@ -2,8 +2,9 @@
 
 Prints the design that cores.build makes with the same options, and what was proven: that no choice among the foldings
 is faster than the fastest that was found within the budget, which the design may be a little slower than (--slack),
-and that none as fast as the design has a lower price in DSP blocks, LUTs and block memories; or by how much one might. Writes explore.json (the Pareto set of each stage, the design, and a sweep
-of frame rates) and explore.png (frame rate against resources).
+and that none as fast as the design has a lower price in DSP blocks, LUTs and block memories; or by how much one might.
+Writes explore.json (the Pareto set of each stage, the design, and a sweep of frame rates) and explore.png (frame rate
+against resources).
 """
 import json
 import sys

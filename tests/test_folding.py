@@ -303,6 +303,17 @@ def test_share_of_multipliers_that_are_busy(profiled):
             allocate(graph, profile, ENGINE, **budget, utilisation=1.0, space=space)
 
 
+def test_share_of_multipliers_that_few_numbers_of_cycles_reach(profiled):
+    """The best share within the slack is found, whatever design has it."""
+    graph, profile = profiled
+    space, nonzero = Space(graph, profile, ENGINE), sum(profile.nonzero_macs.values())
+    fast = allocate(graph, profile, ENGINE, dsp=30, space=space).cycles_per_frame
+    designs = [space.best(level, "multipliers", {"dsp": 30}) for level in space.levels if fast <= level <= 1.1 * fast]
+    best = max(nonzero / design.amounts["multipliers"] / design.cycles_per_frame for design in designs)
+    found = allocate(graph, profile, ENGINE, dsp=30, slack=0.1, utilisation=best * (1 - 1e-9), space=space)
+    assert nonzero / found.amounts["multipliers"] / found.cycles_per_frame >= best * (1 - 1e-9)
+
+
 def test_limits_of_luts_and_memories(profiled):
     graph, profile = profiled
     free = allocate(graph, profile, ENGINE, dsp=40)

@@ -202,7 +202,8 @@ def lane(mem, bits, data, p):
     """Look up the lists of each pass, read them a product in ``L_EACH`` cycles, and drain the sums.
 
     ``L_TICK`` counts cycles in which the lane was not stopped: the product whose turn came in tick ``t`` had it in cycle
-    ``t + L_APPLIED``; it was read in that cycle, or while it was the turn of the one before, the last one in cycle ``L_READ``. A pass whose sums cannot be held yet stops everything behind it.
+    ``t + L_APPLIED``; it was read in that cycle, or while it was the turn of the one before, the last one in cycle ``L_READ``.
+    A pass whose sums cannot be held yet stops everything behind it.
     """
     moved, steps = False, mem[p + f.L_STEPPER]
     groups_passes, passes = mem[p + f.L_GROUP_PASSES], mem[p + f.L_PASSES]
