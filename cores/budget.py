@@ -14,7 +14,7 @@ def add_budget(parser):
     parser.add_argument("--board", default="zcu102", metavar="NAME",
                         help=f"one of {', '.join(boards())} (default zcu102)")
     budget = parser.add_mutually_exclusive_group()
-    budget.add_argument("--dsp", type=cli.positive_int, metavar="N",
+    budget.add_argument("--dsp", type=cli.count, metavar="N",
                         help=f"DSP blocks of the whole design (default {DEFAULT_DSP})")
     budget.add_argument("--multipliers", type=cli.positive_int, metavar="N",
                         help="multipliers of the convolutions, instead of DSP blocks; one without a DSP block counts as the part of one that it is")
@@ -28,6 +28,9 @@ def add_budget(parser):
         "--utilisation", type=cli.share, metavar="SHARE",
         help="least share of multiplier slots to spend on non-zero products, before stages wait for each other: what a build prints "
              "may be a few percent lower (default: whatever is cheapest)")
+    parser.add_argument("--no-serial", dest="serial", action="store_false",
+                        help="multiply in DSP blocks only: without this, stages that need a part of one multiplier take LUTs and several "
+                             "cycles for a product, which delays the first picture")
     parser.add_argument("--clock", type=cli.positive_float, metavar="MHZ", help="clock (default: the board's)")
 
 
@@ -42,4 +45,4 @@ def budget_of(args, target, clock):
     if args.dsp is not None and args.dsp > target.resources["dsp"]:
         raise UserError(f"Budget of {args.dsp} DSP blocks exceeds the {target.resources['dsp']} of "
                         f"{args.board}; lower --dsp or choose a larger board")
-    return {"dsp": args.dsp or min(DEFAULT_DSP, target.resources["dsp"]), **wanted}
+    return {"dsp": min(DEFAULT_DSP, target.resources["dsp"]) if args.dsp is None else args.dsp, **wanted}

@@ -51,6 +51,7 @@ from sim.cycles.model import model_network
 
 MODELLED = 8            # pictures that the cycle model is given
 GOLDEN = 100            # pictures kept as golden vectors
+SIMULATED_CYCLES = 2_000_000    # that the simulation told of at the end takes, about
 COMPARED = 0.01         # share of constant channels from which a design that keeps them is explored as well
 EXAMPLE = "python -m cores.build --board zcu102 --dsp 128"
 
@@ -120,7 +121,7 @@ def build(args):
                 network, *models, images[:enough(network)], preprocessing), options)
         else:
             quantization = None
-        engine = Engine.named(args.engine, target.mac)
+        engine = Engine.named(args.engine, target.mac, args.serial)
 
         status.update("choosing the folding")
         whole, budget = network, budget_of(args, target, clock)
@@ -228,9 +229,14 @@ def build(args):
     for note in notes:
         console.print(note, highlight=False)
     console.print(f"wrote {folder.path}; next, prove it bit-exact in simulation:\n"
-                  + (f"  python -m sim.run {shlex.quote(str(folder.path))} --frames 64 --stalls 0.3"
+                  + (f"  python -m sim.run {shlex.quote(str(folder.path))} --frames {enough_frames(figures)} --stalls 0.3"
                      if args.axis_bits == BEAT_BITS else f"  python -m sim.board {shlex.quote(str(folder.path))}"),
                   highlight=False, soft_wrap=True)
+
+
+def enough_frames(figures):
+    """Frames that a simulation of so many cycles takes, from 2 to 64."""
+    return max(2, min(64, SIMULATED_CYCLES // figures["cycles_per_frame"]))
 
 
 def thresholded(args, network, images, labels, engine, budget, target, status):

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from cores.errors import UserError
 
-__all__ = ["Parser", "console", "positive_int", "positive_float", "percentage", "probability", "share",
+__all__ = ["Parser", "console", "count", "positive_int", "positive_float", "percentage", "probability", "share",
            "frames", "seed", "short", "check_writable", "guarded"]
 
 
@@ -40,6 +40,7 @@ def _number(kind, low, high, wanted):
     return convert
 
 
+count = _number(int, 0, 1 << 40, "an integer from 0")
 positive_int = _number(int, 1, 1 << 40, "a positive integer")
 positive_float = _number(float, 1e-9, 1e12, "a positive number")
 frames = _number(int, 1, 1_000_000, "from 1 to 1000000")

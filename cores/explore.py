@@ -56,7 +56,7 @@ def run(args):
     with console.status("importing") as status:
         whole, images = open_source(args)
         network, _ = without_constant_channels(whole)
-        engine = Engine(family=target.mac)
+        engine = Engine(family=target.mac, serial=args.serial)
         status.update("choosing the folding")
         found = explore(network, images, engine, budget, target)
         figures = report(found.network, found.design, engine, found.profile, board=args.board, clock_mhz=clock,

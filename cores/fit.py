@@ -7,7 +7,7 @@ from cores.resources.predict import Resources, design_resources
 from cores.stages import weight_width
 from platforms import board, boards
 
-__all__ = ["ROUTABLE", "check_fit", "check_weights", "fits", "number"]
+__all__ = ["ROUTABLE", "check_fit", "check_weights", "counted", "fits", "number"]
 
 NAMES = {"dsp": "DSP", "lut": "LUT", "ff": "FF", "bram36": "BRAM36"}
 ROUTABLE = {"lut": 0.7, "bram36": 0.9}      # shares of a device that tools can place and route at speed
@@ -56,6 +56,11 @@ def _refusal(network, resources, target, needed, what=""):
     hint = f"the smallest registered board that holds it is {holds}" if holds else "no registered board holds it"
     return (f"{network.name!r} does not fit {target.name} (predicted): {'; '.join(over)}; {hint}; "
             "give a smaller budget, or --no-fit to build it all the same")
+
+
+def counted(count, noun):
+    """A count with its noun."""
+    return f"{number(count)} {noun}{'' if count == 1 else 's'}"
 
 
 def number(count):

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from rich.table import Table
 
 from cores import cli
-from cores.fit import number
+from cores.fit import counted, number
 from cores.graph import Pool
 from cores.stages import dsps, has_engine
 from cores.stages import multipliers as stage_multipliers
@@ -38,7 +38,7 @@ def report(network, design, engine, profile, *, board, clock_mhz, predicted, fit
             "lanes": folding.lanes * folding.row_lanes, "channel_lanes": folding.lanes,
             "row_lanes": folding.row_lanes, "fine": folding.fine, "pes": folding.pes if has_engine(node) else 0,
             "ways": folding.ways, "out_ways": folding.out_ways,
-            "multipliers": stage_multipliers(node, folding),
+            "multipliers": stage_multipliers(node, folding), "serial": folding.serial,
             "dsp": dsps(network, node, folding, engine), "cycles_per_frame": round(profile.cycles(node, folding)),
             "zero_fraction": round(profile.zero_fraction(node.inputs[0]), 4),
             "macs_per_frame": macs[node.name],
@@ -71,7 +71,7 @@ def table(figures, network, available):
     result = Table(
         title=f"{network.name} on {figures['board']} at {figures['clock_mhz']:g} MHz (modelled)",
         caption=f"{figures['cycles_per_frame']:,} cycles per frame, {figures['fps']:,.0f} frames/s, "
-                f"{number(figures['multipliers'])} multipliers in {figures['dsp']} DSPs"
+                f"{number(figures['multipliers'])} multipliers in {counted(figures['dsp'], 'DSP')}"
                 + ("" if figures["mac_per_dsp_cycle"] is None else f", {figures['mac_per_dsp_cycle']:.2f} MAC per DSP and cycle")
                 + ("" if figures["utilisation"] is None else
                    f",\n{figures['utilisation']:.0%} of multiplier slots on non-zeros")
@@ -88,7 +88,7 @@ def table(figures, network, available):
         result.add_row(
             cli.short(row["name"], 24), f"{row['op']} {kernel}".strip(), f"{'x'.join(map(str, source.shape))} to "
             f"{'x'.join(map(str, target.shape))}", f"{row['channel_lanes']} x {row['fine'] or row['row_lanes']}",
-            str(row["pes"] or "-"), number(row["multipliers"]) if row["multipliers"] else "-", str(row["dsp"]),
+            str(row["pes"] or "-"), number(row["multipliers"]) + " in LUTs" * row["serial"] if row["multipliers"] else "-", str(row["dsp"]),
             f"{row['cycles_per_frame']:,}", f"{row['zero_fraction']:.0%}",
             f"{row['cycles_per_frame'] / slowest:.0%}")
     return result

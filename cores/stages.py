@@ -58,18 +58,19 @@ class Engine:
     """What all stages have in common: whether zeros are multiplied, and the MAC primitive.
 
     With ``window``, convolutions but for depthwise ones have the published window engine instead of ours;
-    ``skip_empty`` and ``paired`` are :class:`~hdl.window_engine.WindowConv`'s.
+    ``skip_empty`` and ``paired`` are :class:`~hdl.window_engine.WindowConv`'s. ``serial`` allows multipliers without DSP blocks.
     """
     keep_zeros: bool = False
     family: str = "behavioural"
     window: bool = False
     skip_empty: bool = False
     paired: bool = False
+    serial: bool = True
 
     @classmethod
-    def named(cls, name, family="behavioural"):
+    def named(cls, name, family="behavioural", serial=True):
         """One of :data:`ENGINES`."""
-        return cls(family=family, **ENGINES[name])
+        return cls(family=family, serial=serial, **ENGINES[name])
 
 
 # "window" is as published; "window-best" grants it what the publication leaves open.

@@ -4,7 +4,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .bounds import clamp, limits, signed_bits
-from .check import between, threshold_within
+from .check import between, boolean, threshold_within
 from .memory import total
 from .pitch import lookup
 from .requantize import MULTIPLIER_BITS
@@ -87,7 +87,7 @@ class Add(wiring.Component):
         self.low = between("Lower bound", low, least, 0)
         self.high = between("Upper bound", high, 0, most)
         self.threshold = threshold_within(threshold, low, high)
-        self.keep_zeros, self.ways = keep_zeros, ways
+        self.keep_zeros, self.ways = boolean("Keep zeros", keep_zeros), ways
 
         # Common factors of two, and what shifts any sum to 0, only cost bits.
         common = multipliers[0] | multipliers[1] | 1 << shift

@@ -6,7 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .axi import AxiStreamSignature, check_format, lane_bits
-from .check import positive
+from .check import boolean, positive
 from .count import counter
 from .memory import times
 from .stream import PixelSignature, Queue, channels_of_way, connect_streams, queue_memories
@@ -79,12 +79,10 @@ class AxiInput(wiring.Component):
         positive("Channels", channels)
         if channels % positive("Ways", ways):
             raise ValueError(f"Ways must be a divisor of the {channels} channels, not {ways!r}")
-        if not isinstance(keep_zeros, bool):
-            raise TypeError(f"Keep zeros must be a bool, not {keep_zeros!r}")
         self._shape, self._sample = check_format(
             shape, sample=sample, zero_point=zero_point, beat_samples=beat_samples)
         self._ways, self._zero_point, self._beat_samples = ways, zero_point, beat_samples
-        self._keep_zeros = keep_zeros
+        self._keep_zeros = boolean("Keep zeros", keep_zeros)
         self._channels = channels_of_way(channels, ways)
         self._pixel = PixelSignature(self._shape, channels=channels, ways=ways)
         super().__init__({

@@ -1,7 +1,7 @@
 """Parameter checks shared by the components."""
 import numpy as np
 
-__all__ = ["between", "integers", "positive", "threshold_within"]
+__all__ = ["between", "boolean", "integers", "positive", "threshold_within"]
 
 
 def between(name, value, low, high):
@@ -10,6 +10,13 @@ def between(name, value, low, high):
         raise TypeError(f"{name} must be an integer, not {value!r}")
     if not low <= value <= high:
         raise ValueError(f"{name} must be from {low} to {high}, not {value!r}")
+    return value
+
+
+def boolean(name, value):
+    """Return ``value`` if it is a bool; raise TypeError otherwise."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be a bool, not {value!r}")
     return value
 
 

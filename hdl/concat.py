@@ -5,7 +5,7 @@ from amaranth import Module, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .check import between, positive
+from .check import between, boolean, positive
 from .memory import total
 from .pitch import lookup
 from .stream import PixelSignature, Queue, connect_streams, queue_memories
@@ -60,7 +60,7 @@ class Concat(wiring.Component):
         if len(self.channels) != len(self.shapes):
             raise ValueError(f"Channels must be {len(self.shapes)} numbers, one per operand, "
                              f"not {len(self.channels)}")
-        self.ways, self.keep_zeros = positive("Ways", ways), keep_zeros
+        self.ways, self.keep_zeros = positive("Ways", ways), boolean("Keep zeros", keep_zeros)
         for number in self.channels[:-1]:
             if number % ways:
                 raise ValueError(f"Channels of all operands but the last must be multiples of the "

@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Mux, Shape, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .check import between, integers, positive
+from .check import between, boolean, integers, positive
 from .digits import by_digits, digit_count
 from .lane import product_layout
 from .mac import FAMILIES, MacArray
@@ -84,7 +84,7 @@ class SparseDot(wiring.Component):
         self.weight_width = between("Weight width", weight_width, 2, 16)
         self.pes, self.ways = positive("PEs", pes), positive("Ways", ways)
         self.sum_width, self.family = between("Sum width", sum_width, 2, 48), family
-        self.weights_in_blocks, self.serial = weights_in_blocks, serial
+        self.weights_in_blocks, self.serial = boolean("Weights in blocks", weights_in_blocks), boolean("Serial", serial)
         self.product_cycles = digit_count(weight_width) if serial else 1
         if family not in FAMILIES:
             raise ValueError(f"Family must be one of {', '.join(FAMILIES)}, not {family!r}")

@@ -3,7 +3,7 @@ from amaranth import Module, Mux, Shape, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .check import between, positive
+from .check import between, boolean, positive
 from .digit_macs import DigitMacs
 from .digits import digit_count
 from .dsp48e2 import LANE, Dsp48e2Macs, packs
@@ -135,7 +135,7 @@ class MacArray(wiring.Component):
         self._sum_width = between("Sum width", sum_width, 2, 48)
         if family not in FAMILIES:
             raise ValueError(f"Family must be one of {', '.join(FAMILIES)}, not {family!r}")
-        self._family, self._serial = family, serial
+        self._family, self._serial = family, boolean("Serial", serial)
         super().__init__({
             "en": In(1), "value": In(self._shape), "weights": In(pes * weight_width),
             "first": In(1), "hold": In(1), "select": In(range(pes // ways)), "drain_en": In(1),

@@ -4,7 +4,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .bounds import limits
-from .check import between, positive
+from .check import between, boolean, positive
 from .memory import total
 from .stream import PixelSignature, Queue, channels_of_way, connect_streams, queue_memories
 
@@ -73,7 +73,7 @@ class Pad(wiring.Component):
         self.value = between("Value", value, least, most)
         if not (least <= limits(self.shape)[0] and limits(self.shape)[1] <= most):
             raise ValueError(f"Output shape must hold every {self.shape!r}, not be {self.out_shape!r}")
-        self.ways, self.keep_zeros = positive("Ways", ways), keep_zeros
+        self.ways, self.keep_zeros = positive("Ways", ways), boolean("Keep zeros", keep_zeros)
         if self.before[2] % ways:
             raise ValueError(f"Channels before the map must be a multiple of the {ways} ways, "
                              f"not {self.before[2]}")

@@ -6,7 +6,7 @@ from amaranth import Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .check import between, positive
+from .check import between, boolean, positive
 from .memory import total
 from .pitch import lookup
 from .reduce import Reduce
@@ -90,7 +90,7 @@ class Pool(wiring.Component):
         if op not in ("max", "avg"):
             raise ValueError(f"Operation must be 'max' or 'avg', not {op!r}")
         self.shape, self.walk, self.op = Shape.cast(shape), walk, op
-        self.channels, self.ways, self.keep_zeros = channels, ways, keep_zeros
+        self.channels, self.ways, self.keep_zeros = channels, ways, boolean("Keep zeros", keep_zeros)
         self.family = family
         signature = PixelSignature(shape, channels=channels, ways=ways)
         for name, value in (("Multiplier", multiplier), ("Shift", shift), ("Lower bound", low),

@@ -7,7 +7,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
-from .check import positive
+from .check import boolean, positive
 from .count import counter
 from .lane import product_layout
 from .memory import distributed, times
@@ -80,6 +80,7 @@ class Reduce(wiring.Component):
     def __init__(self, shape, *, walk, channels, op, keep_zeros=False, depth=None, out_shape=None):
         if not isinstance(walk, Walk):
             raise TypeError(f"Walk must be a Walk, not {walk!r}")
+        boolean("Keep zeros", keep_zeros)
         if op not in ("max", "sum"):
             raise ValueError(f"Operation must be 'max' or 'sum', not {op!r}")
         self.channels = positive("Channels", channels)

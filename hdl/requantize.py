@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .accumulator import totals_layout
 from .bounds import clamp
-from .check import between, integers, positive, threshold_within
+from .check import between, boolean, integers, positive, threshold_within
 from .memory import rom, total
 from .multiply import MAX_CYCLES, MULTIPLIER_BITS, multiply, multiply_latency
 from .rom import Rom, pack
@@ -120,7 +120,7 @@ class Requantize(wiring.Component):
         self.low = between("Lower bound", low, least, 0)
         self.high = between("Upper bound", high, 0, least + (1 << self.shape.width) - 1)
         self.threshold = threshold_within(threshold, low, high)
-        self.keep_zeros, self.depth = keep_zeros, positive("Depth", depth)
+        self.keep_zeros, self.depth = boolean("Keep zeros", keep_zeros), positive("Depth", depth)
         self.cycles = between("Cycles", cycles, 1, MAX_CYCLES)
         layout = totals_layout(width, ways)
         if self.indexed:

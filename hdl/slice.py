@@ -3,7 +3,7 @@ from amaranth import Module, Mux, Shape, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .check import between, positive
+from .check import between, boolean, positive
 from .count import counter
 from .memory import total
 from .stream import PixelSignature, Queue, channels_of_way, connect_streams, queue_memories
@@ -67,7 +67,7 @@ class Slice(wiring.Component):
             between("Start", first, 0, pixels - 1)
             positive("Step", step)
             between("Size", count, 1, (pixels - 1 - first) // step + 1)
-        self.ways, self.keep_zeros = positive("Ways", ways), keep_zeros
+        self.ways, self.keep_zeros = positive("Ways", ways), boolean("Keep zeros", keep_zeros)
         if self.start[2] % ways:
             raise ValueError(f"First channel must be a multiple of the {ways} ways, "
                              f"not {self.start[2]}")

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .bounds import limits
-from .check import between, integers, positive
+from .check import between, boolean, integers, positive
 from .memory import rom as rom_size
 from .memory import total
 from .pitch import lookup
@@ -78,7 +78,7 @@ class Table(wiring.Component):
         if self.tables.min() < least or self.tables.max() > most:
             raise ValueError(f"Entries must fit {self.out_shape!r}, not range from "
                              f"{self.tables.min()} to {self.tables.max()}")
-        self.ways, self.keep_zeros = positive("Ways", ways), keep_zeros
+        self.ways, self.keep_zeros = positive("Ways", ways), boolean("Keep zeros", keep_zeros)
         self.dense_input = dense_input or keep_zeros
         super().__init__({
             "i": In(PixelSignature(self.shape, channels=channels, ways=ways)),

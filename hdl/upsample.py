@@ -4,7 +4,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .check import between, positive
+from .check import between, boolean, positive
 from .count import counter
 from .memory import ram, total
 from .pitch import Pitch
@@ -65,7 +65,7 @@ class Upsample(wiring.Component):
         if not isinstance(factor, (tuple, list)) or len(factor) != 2:
             raise ValueError(f"Factor must be 2 integers, not {factor!r}")
         self.factor = tuple(between("Factor", number, 1, MOST) for number in factor)
-        self.keep_zeros = keep_zeros
+        self.keep_zeros = boolean("Keep zeros", keep_zeros)
         held = width if self.factor[0] > 1 else 1
         self.slots = held + max(held, AHEAD) if slots is None else positive("Slots", slots)
         if self.slots < held:

@@ -3,7 +3,7 @@ from amaranth import Const, Module, Shape, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .check import between, integers
+from .check import between, boolean, integers
 from .digits import by_digits, digit_count, digit_of, multiple, placed, plus
 from .lane import product_layout
 from .memory import rom as rom_size
@@ -61,7 +61,7 @@ class Weigh(wiring.Component):
             raise ValueError(f"Weights must have {weight_width} bits, not range from "
                              f"{weights.min()} to {weights.max()}")
         self.shape, self.weights, self.weight_width = Shape.cast(shape), weights, weight_width
-        self.serial, self.product_cycles = serial, digit_count(weight_width) if serial else 1
+        self.serial, self.product_cycles = boolean("Serial", serial), digit_count(weight_width) if serial else 1
         self.out_shape = signed(self.shape.width + weight_width)
         super().__init__({
             "i": In(stream.Signature(product_layout(shape, depth, channels))),

@@ -6,7 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
-from .check import positive
+from .check import boolean, positive
 from .count import count_both_ways
 from .lane import WindowLane, lane_memories, product_layout
 from .memory import times, total
@@ -156,7 +156,7 @@ class Window(wiring.Component):
                 f"Row lanes must be at most the kernel's {walk.kernel[0]} rows, not {row_lanes}")
         self.shape, self.walk, self.channels, self.ways = Shape.cast(shape), walk, channels, ways
         self.lanes, self.row_lanes, self.passes, self.windows = lanes, row_lanes, passes, windows
-        self.keep_zeros, self.by_channel, self.groups = keep_zeros, by_channel, groups
+        self.keep_zeros, self.by_channel, self.groups = boolean("Keep zeros", keep_zeros), by_channel, groups
         self.slots = default_slots(walk, channels=self.channels_of_lane(0), row_lanes=row_lanes) \
             if slots is None else positive("Slots", slots)
         if self.slots < walk.min_slots(row_lanes):

@@ -10,7 +10,7 @@ from cores import cli
 from cores.between import BEAT_BITS
 from cores.design import open_design, read_arrays, read_report
 from cores.errors import UserError
-from cores.fit import number
+from cores.fit import counted, number
 from cores.page.write import write
 from cores.pixels import on_bus, samples, stored
 from cores.report import share
@@ -225,7 +225,7 @@ def show(console, design, result, args):
         return
     console.print(
         ("" if result["mac_per_dsp_cycle"] is None else
-         f"{result['mac_per_dsp_cycle']:.2f} MAC per DSP and cycle ({result['dsp']} DSPs), ") +
+         f"{result['mac_per_dsp_cycle']:.2f} MAC per DSP and cycle ({counted(result['dsp'], 'DSP')}), ") +
         f"{result['utilisation']:.1%} of the slots of {number(result['multipliers'])} multipliers on "
         "non-zero products; by stage:", highlight=False)
     for name, stage in result["stages"].items():

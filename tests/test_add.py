@@ -315,6 +315,7 @@ def test_size():
     (dict(shape_a=18), ValueError, "Operand width must be from 1 to 17, not 18"),
     (dict(shape_b=0), ValueError, "Operand width must be from 1 to 17, not 0"),
     (dict(channels=0), TypeError, "Channels must be a positive integer, not 0"),
+    (dict(keep_zeros=1), TypeError, "Keep zeros must be a bool, not 1"),
     (dict(ways=0), TypeError, "Ways must be a positive integer, not 0"),
     (dict(ways=5), ValueError, "Ways must be at most the 4 channels, not 5"),
     (dict(multipliers=(1, 2, 3)), ValueError, r"Multipliers must be two, not \(1, 2, 3\)"),

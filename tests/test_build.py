@@ -127,7 +127,7 @@ def refused(capsys, *arguments):
     (["--fps", "nan"], r"error: argument --fps: must be a positive number, not 'nan'"),
     (["--fps", "1e9"], r"error: No folding of 'digits' takes at most"),
     (["--clock", "0"], r"error: argument --clock: must be a positive number"),
-    (["--dsp", "0"], r"error: argument --dsp: must be a positive integer"),
+    (["--dsp", "-1"], r"error: argument --dsp: must be an integer from 0"),
     (["--dsp", "9", "--fps", "9"], r"error: argument --fps: not allowed with argument --dsp"),
     (["--engine", "fast"], r"error: argument --engine: invalid choice"),
     (["--images", "nowhere"], r"error: .*nowhere"),

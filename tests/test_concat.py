@@ -239,6 +239,7 @@ def test_size():
     (dict(shapes=[8] * 65), ValueError, "Operands must be from 2 to 64, not 65"),
     (dict(channels=[4]), ValueError, "Channels must be 2 numbers, one per operand, not 1"),
     (dict(channels=[4, 0]), TypeError, "Channels must be a positive integer, not 0"),
+    (dict(keep_zeros=1), TypeError, "Keep zeros must be a bool, not 1"),
     (dict(ways=0), TypeError, "Ways must be a positive integer, not 0"),
     (dict(ways=3), ValueError,
      "Channels of all operands but the last must be multiples of the 3 ways, not 4"),

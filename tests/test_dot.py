@@ -207,6 +207,8 @@ def test_reset_in_a_pass(cycles):
     (dict(weight_width=8.0), TypeError, r"Weight width must be an integer, not 8\.0"),
     (dict(pes=0), TypeError, "PEs must be a positive integer, not 0"),
     (dict(ways=0), TypeError, "Ways must be a positive integer, not 0"),
+    (dict(serial=1), TypeError, "Serial must be a bool, not 1"),
+    (dict(weights_in_blocks=1), TypeError, "Weights in blocks must be a bool, not 1"),
     (dict(pes=4, ways=3), ValueError, "PEs must be a multiple of the 3 ways, not 4"),
     (dict(sum_width=0), ValueError, "Sum width must be from 2 to 48, not 0"),
     (dict(sum_width=49), ValueError, "Sum width must be from 2 to 48, not 49"),

@@ -75,6 +75,19 @@ def test_options_say_what_the_stage_takes(residual, number):
         assert options.ways[row].tolist() == [folding.ways, folding.out_ways]
 
 
+def test_serial_multipliers_are_what_no_dsp_blocks_take(residual):
+    """A budget of none leaves a single serial multiplier in each stage; without such multipliers there is no design."""
+    graph, profile = residual
+    design = allocate(graph, profile, ENGINE, dsp=0)
+    assert spent(graph, design) == 0
+    assert [design.foldings[node.name].serial for node in graph.nodes] == [isinstance(node, Conv) for node in graph.nodes]
+    without = replace(ENGINE, serial=False)
+    with pytest.raises(UserError, match="Budget of 0 DSP blocks is too small.* takes at least 3; raise --dsp"):
+        allocate(graph, profile, without, dsp=0)
+    design = allocate(graph, profile, without, dsp=3)
+    assert spent(graph, design) == 3 and not any(folding.serial for folding in design.foldings.values())
+
+
 def every_folding(graph, profile, node, in_widths, widths):
     """(Folding, cycles, Resources) of all foldings of a convolution, beaten or not."""
     filters, rows, _, channels = node.weights.shape

@@ -545,6 +545,7 @@ def test_dsp_count():
 @pytest.mark.parametrize("changes, error, message", [
     ({"pes": 0}, TypeError, "PEs must be a positive integer, not 0"),
     ({"ways": -1}, TypeError, "Ways must be a positive integer, not -1"),
+    ({"serial": "no"}, TypeError, "Serial must be a bool, not 'no'"),
     ({"ways": 3}, ValueError, "PEs must be a multiple of the 3 ways, not 4"),
     ({"shape": 1}, ValueError, "Activation width must be from 2 to 17, not 1"),
     ({"shape": 18}, ValueError, "Activation width must be from 2 to 17, not 18"),

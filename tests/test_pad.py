@@ -166,6 +166,7 @@ def test_size():
 
 @pytest.mark.parametrize("change, error, message", [
     (dict(height=0), TypeError, "Height must be a positive integer, not 0"),
+    (dict(keep_zeros=1), TypeError, "Keep zeros must be a bool, not 1"),
     (dict(width=0), TypeError, "Width must be a positive integer, not 0"),
     (dict(channels=0), TypeError, "Channels must be a positive integer, not 0"),
     (dict(ways=0), TypeError, "Ways must be a positive integer, not 0"),

@@ -482,6 +482,7 @@ WRONG = [
     (dict(walk=(6, 6)), TypeError, r"^Walk must be a Walk, not \(6, 6\)$"),
     (dict(op="min"), ValueError, r"^Operation must be 'max' or 'avg', not 'min'$"),
     (dict(channels=0), TypeError, r"^Channels must be a positive integer, not 0$"),
+    (dict(keep_zeros=1), TypeError, "Keep zeros must be a bool, not 1"),
     (dict(ways=5), ValueError, r"^Ways must be at most the 4 channels, not 5$"),
     (dict(ways=1.0), TypeError, r"^Ways must be a positive integer, not 1\.0$"),
     (dict(slots=1), ValueError, r"^Slots must be at least \d+, not 1$"),

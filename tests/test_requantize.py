@@ -318,6 +318,7 @@ def test_reset_in_a_pixel(cycles, form):
 @pytest.mark.parametrize("kwargs, error, message", [
     (dict(width=0), TypeError, "Width must be a positive integer, not 0"),
     (dict(ways=0), TypeError, "Ways must be a positive integer, not 0"),
+    (dict(keep_zeros=1), TypeError, "Keep zeros must be a bool, not 1"),
     (dict(ways=3), ValueError, "Ways must be at most the 2 channels, not 3"),
     (dict(depth=0), TypeError, "Depth must be a positive integer, not 0"),
     (dict(cycles=0), ValueError, "Cycles must be from 1 to 8, not 0"),

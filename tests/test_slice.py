@@ -203,6 +203,7 @@ def test_size():
 
 @pytest.mark.parametrize("change, error, message", [
     (dict(height=0), TypeError, "Height must be a positive integer, not 0"),
+    (dict(keep_zeros=1), TypeError, "Keep zeros must be a bool, not 1"),
     (dict(width=1.5), TypeError, r"Width must be a positive integer, not 1\.5"),
     (dict(channels=0), TypeError, "Channels must be a positive integer, not 0"),
     (dict(start=(0, 0)), ValueError, r"Start must be 3 integers, not \(0, 0\)"),

@@ -210,6 +210,7 @@ def test_size(tables):
     (dict(low=-1), ValueError, "Lowest value must be from 0 to 0, not -1"),
     (dict(shape=signed(8), low=-129), ValueError, "Lowest value must be from -128 to 0, not -129"),
     (dict(ways=0), TypeError, "Ways must be a positive integer, not 0"),
+    (dict(keep_zeros=1), TypeError, "Keep zeros must be a bool, not 1"),
     (dict(ways=3), ValueError, "Ways must be at most the 2 channels, not 3"),
 ])
 def test_table_refuses(change, error, message):

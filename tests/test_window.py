@@ -294,6 +294,7 @@ def test_reset_in_a_frame(cycles):
 @pytest.mark.parametrize("kwargs, error, message", [
     (dict(walk=(4, 4)), TypeError, r"Walk must be a Walk, not \(4, 4\)"),
     (dict(channels=0), TypeError, "Channels must be a positive integer, not 0"),
+    (dict(keep_zeros=1), TypeError, "Keep zeros must be a bool, not 1"),
     (dict(ways="1"), TypeError, "Ways must be a positive integer, not '1'"),
     (dict(lanes=0), TypeError, "Lanes must be a positive integer, not 0"),
     (dict(row_lanes=-1), TypeError, "Row lanes must be a positive integer, not -1"),

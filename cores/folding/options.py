@@ -110,7 +110,8 @@ def _engine_rows(network, profile, engine, node, in_widths, widths):
                 cycles.append(taken)
 
     # Only for a stage that leaves a single multiplier idle: as many as are as quick as one would take more than a DSP block saves.
-    add(1, 1, WINDOWS[0], True, np.flatnonzero(cells[:, 0] == 1))
+    if engine.serial:
+        add(1, 1, WINDOWS[0], True, np.flatnonzero(cells[:, 0] == 1))
     for lanes, row_lanes in product(range(1, min(MAX_LANES, channels) + 1), _row_lanes(node)):
         if node.groups > 1 and channels % lanes:
             continue
@@ -148,7 +149,7 @@ def _plain_rows(network, profile, engine, node, in_widths, widths):
         Folding(ways, row_lanes, 1, ways, ways, cycles, add_dsps, windows, serial=serial)
         for ways, row_lanes, cycles, add_dsps, windows, serial in product(
             widths, _row_lanes(node) if is_depthwise(node) else (1,), _requantize_cycles(engine) if requantizes else (1,),
-            (None, 0) if isinstance(node, Add) else (None,), WINDOWS, (False, True) if is_depthwise(node) else (False,))
+            (None, 0) if isinstance(node, Add) else (None,), WINDOWS, (False, True) if is_depthwise(node) and engine.serial else (False,))
         if ways in in_widths and (row_lanes > 1 or windows == WINDOWS[0]) and not (serial and ways * row_lanes > 1)]
     cycles = np.array([max(profile.cycles(node, f), profile.beats(node.output, f.ways)) for f in foldings])
     taken = [stage_resources(network, node, f, engine) for f in foldings]

@@ -3,6 +3,7 @@ from dataclasses import asdict
 
 from rich.table import Table
 
+from cores.fit import counted
 from cores.thresholds.loss import measure_of
 
 __all__ = ["figures", "summary", "table"]
@@ -47,7 +48,7 @@ def summary(thresholds):
     """One line."""
     test = thresholds["test"]
     parts = [f"{thresholds['cycles_per_frame_without']:,} to {thresholds['cycles_per_frame']:,} cycles per frame",
-             f"{thresholds['dsp_without']} to {thresholds['dsp']} DSPs"]
+             f"{thresholds['dsp_without']} to {counted(thresholds['dsp'], 'DSP')}"]
     if test["accuracy"] is not None:
         parts.append(f"accuracy {test['accuracy_without']:.1%} to {test['accuracy']:.1%}")
     if test["top1_agreement"] is not None:
