@@ -88,7 +88,7 @@ def table(figures, network, available):
         result.add_row(
             cli.short(row["name"], 24), f"{row['op']} {kernel}".strip(), f"{'x'.join(map(str, source.shape))} to "
             f"{'x'.join(map(str, target.shape))}", f"{row['channel_lanes']} x {row['fine'] or row['row_lanes']}",
-            str(row["pes"] or "-"), number(row["multipliers"]) + " in LUTs" * row["serial"] if row["multipliers"] else "-", str(row["dsp"]),
+            str(row["pes"] or "-"), number(row["multipliers"]) + " serial" * row["serial"] if row["multipliers"] else "-", str(row["dsp"]),
             f"{row['cycles_per_frame']:,}", f"{row['zero_fraction']:.0%}",
             f"{row['cycles_per_frame'] / slowest:.0%}")
     return result

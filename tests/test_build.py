@@ -47,6 +47,11 @@ def test_report(built):
         assert {"name", "op", "lanes", "pes", "multipliers", "dsp", "cycles_per_frame", "zero_fraction"} <= set(stage)
 
 
+@pytest.mark.parametrize("cycles, frames", [(21_549, 64), (400_000, 5), (5_487_360, 2)])
+def test_the_simulation_it_tells_of_ends_soon(cycles, frames):
+    assert build.enough_frames({"cycles_per_frame": cycles}) == frames
+
+
 def test_files(built):
     manifest = json.loads((built / "build.json").read_text())
     assert sorted(contents(built)) == manifest["files"]

@@ -82,7 +82,7 @@ def test_serial_multipliers_are_what_no_dsp_blocks_take(residual):
     assert spent(graph, design) == 0
     assert [design.foldings[node.name].serial for node in graph.nodes] == [isinstance(node, Conv) for node in graph.nodes]
     without = replace(ENGINE, serial=False)
-    with pytest.raises(UserError, match="Budget of 0 DSP blocks is too small.* takes at least 3; raise --dsp"):
+    with pytest.raises(UserError, match=r"Budget of 0 DSP blocks is too small.* takes at least 3; raise --dsp"):
         allocate(graph, profile, without, dsp=0)
     design = allocate(graph, profile, without, dsp=3)
     assert spent(graph, design) == 3 and not any(folding.serial for folding in design.foldings.values())

@@ -67,6 +67,13 @@ def test_no_two_streams_share_a_place(seed):
 
 # ---- The page ---------------------------------------------------------------------------------
 
+def test_says_which_multipliers_are_serial(opened):
+    network, report, golden = opened
+    serial = sum(stage["serial"] for stage in report["stages"])
+    assert 0 < serial < len(report["stages"])
+    assert render(network, report, golden).count("serial, in LUTs") == serial
+
+
 def test_needs_nothing_but_itself(built):
     page = (built / "report.html").read_text()
     assert not re.search(r"https?://|<script|<link|@import|url\(", page)
