@@ -19,13 +19,14 @@ from cores.timing import longest_paths
 from cores.wrapper.top import CORE
 
 EXAMPLE = "python -m cores.synth build/zcu102"
+PATHS = 8               # that are shown
 
 
 def parser():
     result = cli.Parser("cores.synth", __doc__, EXAMPLE)
     result.add_argument("folder", type=Path, metavar="DIR", help="output folder of cores.build")
-    result.add_argument("--paths", type=cli.positive_int, default=8, metavar="N",
-                        help="longest paths that are shown (default 8)")
+    result.add_argument("--paths", type=cli.positive_int, default=PATHS, metavar="N",
+                        help=f"longest paths that are shown (default {PATHS})")
     result.add_argument("--registers", action="store_true",
                         help="only what skipstone_axi adds around the design: registers, guards, counters")
     return result
@@ -39,8 +40,8 @@ def main(argv=None):
     return cli.guarded(lambda: run(args.folder, args.paths), RuntimeError)
 
 
-def run(folder, count):
-    """Synthesise a built design, show its figures and complete its report."""
+def run(folder, count=PATHS):
+    """Synthesise a built design, show its figures and ``count`` longest paths, and complete its report."""
     design = open_design(folder)
     report = read_report(folder)
     files = {file.name: file.read_text() for file in (folder / "rtl").glob("*.hex")}

@@ -1,7 +1,10 @@
 """The table that compares engines: what it computes, adds to and refuses."""
 import json
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from cores import plots
 from sim import bench
@@ -42,6 +45,21 @@ def test_runs_add_up(tmp_path, capsys):
     assert (tmp_path / "comparison.md").read_text().count("| digits |") == 2
     assert (tmp_path / "comparison.png").read_bytes().startswith(b"\x89PNG")
     assert "digits" in capsys.readouterr().out
+
+
+def test_simulates_and_synthesises_whole_designs(tmp_path):
+    weights = numpy_helper.from_array(np.random.default_rng(0).normal(size=(2, 2, 1, 1)).astype(np.float32), "w")
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"])], "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2, 3, 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2, 3, 3])], [weights])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "net.onnx")
+    np.savez(tmp_path / "pictures.npz", images=np.random.default_rng(0).integers(0, 256, (4, 3, 3, 2), np.uint8))
+    assert bench.main([str(tmp_path / "net.onnx"), "--calib", str(tmp_path / "pictures.npz"), "--engine", "sparse", "--dsp", "2",
+                       "--simulate", "2", "--synthesise", "--out", str(tmp_path / "bench")]) == 0
+    row, = json.loads((tmp_path / "bench" / "bench.json").read_text())["rows"]
+    report = json.loads((tmp_path / "bench" / "net-sparse" / "report.json").read_text())
+    assert report["origin"]["lut"] == "synthesised" and row["lut"] == report["lut"] > 0
+    assert row["simulated"] > 0 and row["nonzero"] > 0
 
 
 @pytest.mark.parametrize("arguments, message", [
