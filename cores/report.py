@@ -19,7 +19,7 @@ ORIGINS = {"lut": "synthesised", "ff": "synthesised", "bram36": "synthesised",
 def report(network, design, engine, profile, *, board, clock_mhz, predicted, fits, modelled=None, whole=None):
     """Figures of a design; those only synthesis knows are null.
 
-    Cycles per frame of the design, and what its stages wait for, are those of ``modelled``, the cycle model; cycles
+    Cycles of the first frame and of each after it, and what its stages wait for, are those of ``modelled``, the cycle model; cycles
     of a stage those of its own work, from the profile. It is None for an engine that it does not know; then the slowest
     stage's are the design's.
 
@@ -53,7 +53,7 @@ def report(network, design, engine, profile, *, board, clock_mhz, predicted, fit
     figures = {
         "board": board, "clock_mhz": clock_mhz, "fmax_mhz": None, "multipliers": multipliers,
         "dsp": dsp, "lut": None, "ff": None, "bram36": None, "cycles_per_frame": round(cycles),
-        "fps": round(clock_mhz * 1e6 / cycles, 1), "macs_per_frame": total,
+        "cycles_first_frame": None if modelled is None else modelled.first_frame, "fps": round(clock_mhz * 1e6 / cycles, 1), "macs_per_frame": total,
         "nonzero_macs_per_frame": nonzero, "utilisation": share(nonzero, multipliers, cycles),
         "mac_per_dsp_cycle": share(total, dsp, cycles), "predicted": asdict(resources), "fits": fits,
         "stages": rows,
@@ -75,6 +75,8 @@ def table(figures, network, available):
                 + ("" if figures["mac_per_dsp_cycle"] is None else f", {figures['mac_per_dsp_cycle']:.2f} MAC per DSP and cycle")
                 + ("" if figures["utilisation"] is None else
                    f",\n{figures['utilisation']:.0%} of multiplier slots on non-zeros")
+                + ("" if figures["cycles_first_frame"] is None else
+                   f"; the first frame takes {figures['cycles_first_frame']:,} cycles")
                 + f"\npredicted: {_shares(figures['predicted'], available)}")
     for column in ("stage", "operator", "shape"):
         result.add_column(column)

@@ -14,7 +14,7 @@ from cores.folding.explore import explore
 from platforms import boards
 from sim import reference
 
-KEYS = ["board", "clock_mhz", "fmax_mhz", "multipliers", "dsp", "lut", "ff", "bram36", "cycles_per_frame", "fps",
+KEYS = ["board", "clock_mhz", "fmax_mhz", "multipliers", "dsp", "lut", "ff", "bram36", "cycles_per_frame", "cycles_first_frame", "fps",
         "macs_per_frame", "nonzero_macs_per_frame", "utilisation", "mac_per_dsp_cycle", "predicted", "fits",
         "stages", "origin"]
 

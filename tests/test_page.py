@@ -98,6 +98,9 @@ def test_every_figure_has_a_letter(opened):
     page = render(network, report, golden)
     assert 'multipliers<sup title="predicted">p</sup></small>' in page
     assert 'are not zero<sup title="modelled">m</sup></small>' in page
+    assert f'the first takes {report["cycles_first_frame"]:,}<sup title="modelled">m</sup></small>' in page
+    unknown = render(network, {**report, "cycles_first_frame": None}, golden)
+    assert "the first takes" not in unknown and "the slowest stage&#39;s</small>" in unknown
     captions = re.findall("<figcaption.*?</figcaption>", page)
     assert len(captions) == 20 and all('<sup title="reference">r</sup>' in text for text in captions)
     page = render(network, {**report, "dsp": 31, "lut": 4321, "origin": {
@@ -117,7 +120,7 @@ def test_simulated_synthesised_and_waits(opened):
     network, report, golden = opened
     stages = [{**stage, "waits": {"starved": 0.25, "blocked": 0.125}} for stage in report["stages"]]
     page = render(network, {**report, "lut": 4321, "stages": stages, "simulated": {
-        "cycles_per_frame": 54321.5, "mac_per_dsp_cycle": 2.5, "utilisation": 0.75, "mismatches": 3,
+        "cycles_per_frame": 54321.5, "cycles_first_frame": 70123, "mac_per_dsp_cycle": 2.5, "utilisation": 0.75, "mismatches": 3,
         "frames": 8, "stalls": 0.2, "accuracy": 0.875}}, golden)
     assert "4,321<sup title=\"synthesised\">s</sup>" in page
     assert "54,322<sup title=\"simulated\">v</sup>" in page and '<b class="bad">3<sup' in page
