@@ -32,13 +32,13 @@ def packs(shape, weight_width, sum_width):
 class Dsp48e2Macs(Macs):
     """P multipliers with their accumulators in DSP48E2 blocks.
 
-    Where :func:`packs` allows, consecutive PEs of a way form a pair (low, high) in one block. Its
-    pre-adder makes ``high * 2**18 + low`` of two weights, so that one product with the activation
+    Where :func:`packs` allows, consecutive PEs of a way form a pair (low, high) in one block, and so do the odd
+    last PEs of two ways that are neighbours. Its pre-adder makes ``high * 2**18 + low`` of two weights, so that one product with the activation
     adds to two sums in one accumulator. Bits 17 to 0 hold the low sum modulo 2**18; the bits above
     hold the high sum plus what the low sum carried out of its lane, which is the low sum divided by
     2**18, rounded down. A counter beside the block follows that number. As no product exceeds a
     quarter of the lane, the lane has overflowed exactly when its two top bits went from 3 to 0, and
-    underflowed exactly when they went from 0 to 3. A way's odd last PE, and every PE whose products
+    underflowed exactly when they went from 0 to 3. An odd last PE that is left, and every PE whose products
     are too large, has a block of its own.
 
     ``totals`` of low PEs depends combinationally on registers; it is exact, and as wide as the sum.
@@ -56,6 +56,8 @@ class Dsp48e2Macs(Macs):
         self.pairs = []
         if packs(shape, weight_width, sum_width):
             self.pairs = [(low, low + ways) for low in range(pes - ways) if low // ways % 2 == 0]
+            if pes // ways % 2:
+                self.pairs += [(low, low + 1) for low in range(pes - ways, pes - 1, 2)]
         paired = {pe for pair in self.pairs for pe in pair}
         self.singles = [pe for pe in range(pes) if pe not in paired]
         super().__init__(pes=pes, shape=shape, weight_width=weight_width, sum_width=sum_width)

@@ -22,7 +22,7 @@ def dsp_count(*, pes, ways, shape, weight_width, sum_width, family, serial=False
     if serial:
         return 0
     if family == "dsp48e2" and packs(shape, weight_width, sum_width):
-        return ways * -(-(pes // ways) // 2)
+        return -(-pes // 2)
     return pes
 
 
@@ -50,6 +50,11 @@ class BehaviouralMacs(Macs):
                 totals.append(total)
         m.d.comb += [port.eq(total) for port, total in zip(self.totals, totals, strict=True)]
         return m
+
+
+def _carried(total):
+    """What a low total has carried out of its lane."""
+    return total.shift_right(min(LANE, len(total) - 1))
 
 
 @repeated
@@ -168,23 +173,31 @@ class MacArray(wiring.Component):
         with m.If(self.hold):
             m.d.sync += [h.eq(total) for h, total in zip(held, macs.totals, strict=True)]
 
-        paired = {pe for pair in macs.pairs for pe in pair}
-        for way in range(self._ways):
-            drained = Signal(signed(self._sum_width), name=f"drained_{way}", reset_less=True)
+        drained = [Signal(signed(self._sum_width), name=f"drained_{way}", reset_less=True) for way in range(self._ways)]
+        for way, total in enumerate(drained):
             chosen = pick(m, held[way::self._ways], self.select)
             with m.If(self.drain_en):
-                m.d.sync += drained.eq(chosen)
-            total = drained
-            if way in paired:
-                # A high total also counts what its low partner, drained before it, carried out of
-                # its lane. Taken off here, one subtractor serves the whole way.
-                carried = chosen.shift_right(min(LANE, self._sum_width - 1))
-                excess = Signal(carried.shape(), name=f"excess_{way}", reset_less=True)
-                high = Signal(name=f"high_{way}", reset_less=True)
+                m.d.sync += total.eq(chosen)
+            # A high total also counts what its low partner carried out of its lane. Taken off here, one subtractor
+            # serves the whole way.
+            excess = 0
+            if (way, way + self._ways) in macs.pairs:       # the partner was drained before it
+                carried = _carried(chosen)
+                before, high = Signal(carried.shape(), name=f"excess_{way}", reset_less=True), Signal(name=f"high_{way}", reset_less=True)
                 with m.If(self.drain_en):
                     m.d.sync += high.eq(self.select[0])
                     with m.If(~self.select[0]):
-                        m.d.sync += excess.eq(carried)
-                total = drained - Mux(high, excess, 0)
-            m.d.comb += self.sums[way].eq(total)
+                        m.d.sync += before.eq(carried)
+                excess = Mux(high, before, 0)
+            last = self._pes - self._ways
+            if way and (last + way - 1, last + way) in macs.pairs:      # the partner is drained by the way beside it
+                carried = _carried(drained[way - 1])
+                if last:
+                    at_last = Signal(name=f"at_last_{way}", reset_less=True)
+                    with m.If(self.drain_en):
+                        m.d.sync += at_last.eq(self.select == last // self._ways)
+                    excess = Mux(at_last, carried, excess)
+                else:
+                    excess = carried
+            m.d.comb += self.sums[way].eq(total - excess)
         return m

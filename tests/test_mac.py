@@ -188,6 +188,9 @@ ARRAYS = {      # (weight_width, shape, pes, ways, lengths, stalls)
     "16x17u_single": (16, unsigned(17), 3, 1, [300] * 5 + [1] * 5, 0.25),
     "16x17s_single": (16, signed(17), 2, 2, [300] * 5 + [1] * 5, 0.25),
     "way_of_one": (8, unsigned(8), 3, 3, [100] * 5, 0.25),
+    "8x8s_across": (8, signed(8), 4, 4, [4700] * 3 + [1, 2, 40, 1, 300] * 4, 0.25),
+    "8x9s_last": (8, signed(9), 10, 2, [900] * 3 + [5, 6, 40, 300] * 5, 0.25),
+    "8x9u_across_short": (8, unsigned(9), 2, 2, [1, 2, 1, 2, 1] * 5, 0.25),
 }
 
 BENCH = """
@@ -533,7 +536,8 @@ def test_dsp_count():
     def count(**parameters):
         return dsp_count(**{"pes": 14, "ways": 2, "shape": signed(9), "weight_width": 8,
                             "sum_width": 24, "family": "dsp48e2"} | parameters)
-    assert count() == 8                     # seven PEs of a way: three pairs and one
+    assert count() == 7                     # seven PEs of a way: three pairs, and one with the other way's
+    assert count(pes=9, ways=3) == 5        # the third way's last has none to share with
     assert count(family="behavioural") == 14
     assert count(weight_width=9) == 14
     assert count(shape=unsigned(10)) == 14

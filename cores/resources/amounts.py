@@ -115,7 +115,7 @@ def dots(shape, *, lanes, pes, ways, weight_width, sum_width, family, serial=Fal
     if blocks < pes:        # pairs
         carries = max(0, sum_width - 18)
         amounts |= {"dot pair": lanes * (pes - blocks), "dot carries": lanes * (pes - blocks) * carries,
-                    "dot excess": lanes * ways * sum_width}
+                    "dot excess": lanes * (ways if held > 1 else ways // 2) * sum_width}
     return amounts
 
 
