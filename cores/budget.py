@@ -3,7 +3,7 @@ from cores import cli
 from cores.errors import UserError
 from platforms import boards
 
-__all__ = ["add_budget", "budget_of"]
+__all__ = ["add_budget", "budget_of", "check_dsp"]
 
 DEFAULT_DSP = 128
 SLACK = 0.1
@@ -42,7 +42,13 @@ def budget_of(args, target, clock):
     wanted["slack"] = args.slack
     if args.multipliers is not None:
         return {"multipliers": args.multipliers, **wanted}
-    if args.dsp is not None and args.dsp > target.resources["dsp"]:
-        raise UserError(f"Budget of {args.dsp} DSP blocks exceeds the {target.resources['dsp']} of "
-                        f"{args.board}; lower --dsp or choose a larger board")
+    if args.dsp is not None:
+        check_dsp(args.dsp, target)
     return {"dsp": min(DEFAULT_DSP, target.resources["dsp"]) if args.dsp is None else args.dsp, **wanted}
+
+
+def check_dsp(count, target):
+    """Refuse a budget that exceeds the board."""
+    if count > target.resources["dsp"]:
+        raise UserError(f"Budget of {count} DSP blocks exceeds the {target.resources['dsp']} of "
+                        f"{target.name}; lower --dsp or choose a larger board")

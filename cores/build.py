@@ -235,8 +235,8 @@ def build(args):
 
 
 def enough_frames(figures):
-    """Frames that a simulation of so many cycles takes, from 2 to 64."""
-    return max(2, min(64, SIMULATED_CYCLES // figures["cycles_per_frame"]))
+    """Frames that a simulation of so many cycles takes, from 4 to 64: fewer hardly have a steady state."""
+    return max(4, min(64, SIMULATED_CYCLES // figures["cycles_per_frame"]))
 
 
 def thresholded(args, network, images, labels, engine, budget, target, status):

@@ -17,7 +17,7 @@ MANIFEST = "build.json"
 class OutputFolder:
     """Files are written beside the folder first, and moved into it when all are complete.
 
-    Files that an earlier run listed in its manifest are removed, no others.
+    Files that an earlier run listed in its manifest are replaced or removed, no others.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class OutputFolder:
     Raises
     ------
     UserError
-        If it cannot be written, or holds a manifest that is not of such a run.
+        If it cannot be written, or holds a manifest or a file that is not of such a run.
     """
 
     def __init__(self, path, manifest=MANIFEST):
@@ -57,6 +57,9 @@ class OutputFolder:
             for name, content in self.written.items():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(content)
+            others = sorted(name for name in set(self.written) - self._old if (self.path / name).is_file())
+            if others:
+                raise UserError(f"Output {str(self.path / others[0])!r} is there and not of an earlier run; name another folder with --out")
             blocked = [name for name in self.written if (self.path / name).is_dir()]
             if blocked:
                 raise UserError(f"Output {str(self.path / blocked[0])!r} is a folder where a file must be "

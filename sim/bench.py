@@ -8,16 +8,24 @@ Cycles are modelled, or simulated with --simulate; LUTs are predicted, or synthe
 Runs add to what the output folder holds already, so that networks may come one by one.
 """
 import json
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from cores import build, bundled, cli, plots, synth
-from cores.budget import DEFAULT_DSP, SLACK
+from cores.budget import DEFAULT_DSP, SLACK, check_dsp
 from cores.constant_channels import without_constant_channels
 from cores.errors import UserError
 from cores.folding.explore import explore
-from cores.opening import add_options, open_images, opened, preprocessing_of, quantization_of
+from cores.opening import (
+    add_options,
+    model_path,
+    open_images,
+    opened,
+    preprocessing_of,
+    quantization_of,
+)
 from cores.output import own_version
 from cores.report import report
 from cores.stages import ENGINES, Engine
@@ -63,9 +71,14 @@ def bench(args):
     """Build, measure, write and print; returns 1 if an output differs from the reference."""
     if args.name and len(args.models) > 1:
         raise UserError("--name is for a single model; give the others in runs of their own")
-    args.out.mkdir(parents=True, exist_ok=True)
+    target = board(args.board)
+    where = {"board": target.name, "clock_mhz": args.clock or target.clock_mhz}
+    check_dsp(args.dsp, target)
+    for model in args.models:
+        model_path(model)
     path, console, engines = args.out / "bench.json", cli.console(), args.engine or list(ENGINES)
-    rows = {row.key: row for row in _read(path)}
+    rows = {row.key: row for row in _read(path, where)}
+    _make(args.out)
     for model in args.models:
         name = args.name or Path(model).stem
         with console.status("") as status:
@@ -75,22 +88,35 @@ def bench(args):
                 found = _modelled(args, model, name, engines, status)
             for row in found:
                 rows[row.key] = row
-                path.write_text(json.dumps({"skipstone": own_version(), "rows": [
+                path.write_text(json.dumps({"skipstone": own_version(), **where, "rows": [
                     asdict(row) for row in rows.values()]}, indent=1) + "\n")
-    table = list(rows.values())
-    (args.out / "comparison.md").write_text(markdown(table))
-    (args.out / "comparison.png").write_bytes(plots.png(plots.engines(table)))
-    console.print(shown(table))
+                (args.out / "comparison.md").write_text(markdown(list(rows.values())))
+                (args.out / "comparison.png").write_bytes(plots.png(plots.engines(list(rows.values()))))
+    console.print(shown(list(rows.values())))
     console.print(f"wrote bench.json, comparison.md and comparison.png to {args.out}", highlight=False)
 
 
-def _read(path):
-    """Rows of earlier runs."""
+def _make(folder):
+    """The output folder; what is in the way, or not allowed, is told before any work is done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"Output folder {str(folder)!r} cannot be made ({error.strerror}); name another with --out") from error
+    for name in ("bench.json", "comparison.md", "comparison.png"):
+        cli.check_writable(folder / name)
+
+
+def _read(path, where):
+    """Rows of earlier runs, all of the same board and clock."""
     if not path.exists():
         return []
     try:
-        return [Measured(**row) for row in json.loads(path.read_text())["rows"]]
-    except (ValueError, KeyError, TypeError) as error:
+        earlier = json.loads(path.read_text())
+        if any(earlier[key] != value for key, value in where.items()):
+            raise UserError(f"{str(path)!r} is of {earlier['board']} at {earlier['clock_mhz']:g} MHz, not of {where['board']} at "
+                            f"{where['clock_mhz']:g} MHz; give another --out")
+        return [Measured(**row) for row in earlier["rows"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{str(path)!r} is not of this version ({error}); delete it or give another --out") from error
 
 
@@ -121,7 +147,7 @@ def _row(name, engine, budget, figures):
 
 def _built(args, model, name, engine, status):
     """A row of a whole design, simulated and synthesised as the options say."""
-    folder = args.out / f"{name}-{engine}"
+    folder = args.out / re.sub(r"[^\w.-]+", "-", f"{name}-{engine}")
     status.update(f"{name}: building with the {engine} engine")
     options = ["--model", model, "--engine", engine, "--board", args.board, "--dsp", str(args.dsp),
                "--slack", str(args.slack), "--no-fit", "--out", str(folder)]

@@ -28,7 +28,7 @@ def simulate(design, scratch, say, *, frames=0, resets=0, seed=0, bad_frames=Tru
     try:
         from cocotb_tools.runner import get_results, get_runner
     except ImportError as error:
-        raise SimulationError("cocotb and cocotbext-axi are needed: pip install .[test]") from error
+        raise SimulationError("cocotb and cocotbext-axi are needed: pip install -e '.[test]'") from error
     folder = design.folder.resolve()
     task, progress = scratch / "task.json", scratch / "progress"
     cycles = round(design.cycles_per_frame)
@@ -46,10 +46,13 @@ def simulate(design, scratch, say, *, frames=0, resets=0, seed=0, bad_frames=Tru
         os.environ.update(environment("-O1" if work > QUICK else "-O0")[1])
         runner = get_runner("verilator")
         say("compiling the simulator")
-        _compile(runner, design, scratch)
+        build = folder / "verilator-axi"
+        if any(map(str.isspace, str(build))):           # where make refuses to work
+            build = scratch / "verilator-axi"
+        _compile(runner, design, build, scratch)
         follower.start()
         results = runner.test(
-            hdl_toplevel=TOP, hdl_toplevel_lang="verilog", test_module="sim.board_bench", build_dir=folder / "verilator-axi",
+            hdl_toplevel=TOP, hdl_toplevel_lang="verilog", test_module="sim.board_bench", build_dir=build,
             test_dir=folder / "rtl", results_xml=scratch / "results.xml", log_file=scratch / "test.log",
             extra_env={"SKIPSTONE_BOARD": str(task), "COCOTB_LOG_LEVEL": "WARNING",
                        "PYTHONPATH": os.pathsep.join([str(folder), str(repository), *sys.path])})
@@ -65,10 +68,9 @@ def simulate(design, scratch, say, *, frames=0, resets=0, seed=0, bad_frames=Tru
     return json.loads((scratch / "result.json").read_text())
 
 
-def _compile(runner, design, scratch):
-    """Build the simulator, unless the folder holds one of the same sources."""
-    folder = design.folder.resolve()
-    build, rtl = folder / "verilator-axi", folder / "rtl"
+def _compile(runner, design, build, scratch):
+    """Make the simulator in the folder ``build``, unless that holds one of the same sources."""
+    rtl = design.folder.resolve() / "rtl"
     sources = [rtl / name for name in (rtl / "files_axi.f").read_text().split()]
     sources += primitives(design.family)
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()

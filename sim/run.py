@@ -238,7 +238,7 @@ def show_modelled(console, modelled):
     off = modelled["cycles_per_frame"] / modelled["simulated_cycles_per_frame"] - 1
     console.print(
         f"modelled without stalls: {modelled['cycles_first_frame']:,} for the first, {modelled['cycles_per_frame']:,.0f} "
-        f"steady, {off:+.2%} of the simulation of these {modelled['frames']} frames", highlight=False)
+        f"steady, {round(off, 4) + 0.0:+.2%} of the simulation of these {modelled['frames']} frames", highlight=False)
 
 
 if __name__ == "__main__":

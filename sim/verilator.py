@@ -130,6 +130,13 @@ def compile_design(sources, *, top, inputs, outputs, folder, trace=False, optimi
     if stamp.exists() and stamp.read_text() == digest.hexdigest() and built.binary.exists():
         return built
     folder.mkdir(parents=True, exist_ok=True)
+    if any(map(str.isspace, str(folder.resolve()))):        # where make refuses to work
+        with tempfile.TemporaryDirectory() as elsewhere:
+            compile_design(sources, top=top, inputs=inputs, outputs=outputs, folder=elsewhere, trace=trace,
+                           optimize=optimize, jobs=jobs, runtime=runtime)
+            for name in ("simulate", "stamp"):
+                shutil.copy(Path(elsewhere, name), folder)
+        return built
     # What another tree's run left names its files: make would look for them.
     for stale in (stamp, *folder.glob("*.mk"), *folder.glob("*.d"), *folder.glob("*.dat")):
         stale.unlink(missing_ok=True)

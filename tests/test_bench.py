@@ -62,13 +62,34 @@ def test_simulates_and_synthesises_whole_designs(tmp_path):
     assert row["simulated"] > 0 and row["nonzero"] > 0
 
 
+def test_rows_are_of_one_board_and_clock(tmp_path, capsys):
+    assert bench.main(["--engine", "sparse", "--dsp", "16", "--out", str(tmp_path)]) == 0
+    before = (tmp_path / "bench.json").read_text()
+    for other in (["--clock", "50"], ["--board", "arty-a7-100"]):
+        assert bench.main(["--engine", "sparse", "--dsp", "16", "--out", str(tmp_path), *other]) == 2
+        assert "bench.json' is of zcu102 at 200 MHz, not of" in capsys.readouterr().err
+    assert (tmp_path / "bench.json").read_text() == before
+
+
+@pytest.mark.parametrize("make, message", [
+    (lambda out: out.write_text(""), "cannot be made"),
+    (lambda out: (out / "comparison.md").mkdir(parents=True), "cannot be written"),
+    (lambda out: (out / "bench.json").mkdir(parents=True), "is not of this version"),
+])
+def test_refuses_an_output_that_is_in_the_way(make, message, tmp_path, capsys):
+    make(tmp_path / "out")
+    assert bench.main(["--out", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("arguments, message", [
+    (["--dsp", "99999"], "Budget of 99999 DSP blocks exceeds the 2520 of zcu102"),
     (["a.onnx", "b.onnx", "--name", "c"], "--name is for a single model"),
     (["nowhere.onnx"], "'nowhere.onnx' is neither a file nor the bundled network"),
 ])
 def test_refuses(arguments, message, tmp_path, capsys):
-    assert bench.main([*arguments, "--out", str(tmp_path)]) == 2
-    assert message in capsys.readouterr().err
+    assert bench.main([*arguments, "--out", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_refuses_results_of_another_version(tmp_path, capsys):

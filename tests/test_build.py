@@ -47,7 +47,7 @@ def test_report(built):
         assert {"name", "op", "lanes", "pes", "multipliers", "dsp", "cycles_per_frame", "zero_fraction"} <= set(stage)
 
 
-@pytest.mark.parametrize("cycles, frames", [(21_549, 64), (400_000, 5), (5_487_360, 2)])
+@pytest.mark.parametrize("cycles, frames", [(21_549, 64), (400_000, 5), (5_487_360, 4)])
 def test_the_simulation_it_tells_of_ends_soon(cycles, frames):
     assert build.enough_frames({"cycles_per_frame": cycles}) == frames
 
@@ -170,6 +170,14 @@ def test_refuses_a_folder_of_something_else(capsys, tmp_path):
         assert "is not of a build" in refused(capsys, "--out", str(tmp_path))
         assert (tmp_path / "build.json").read_text() == content
     assert (tmp_path / "main.c").read_text() == "kept"
+
+
+def test_a_file_that_is_not_ours_is_left(capsys, tmp_path):
+    """Also without a manifest, a file of the same name is somebody's."""
+    (tmp_path / "report.json").write_text("mine")
+    assert "report.json' is there and not of an earlier run" in refused(capsys, "--out", str(tmp_path), "--dsp", "40")
+    assert [path.name for path in tmp_path.rglob("*")] == ["report.json"]
+    assert (tmp_path / "report.json").read_text() == "mine"
 
 
 def test_a_folder_in_the_way_leaves_everything(built, capsys, tmp_path):

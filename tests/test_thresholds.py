@@ -19,7 +19,7 @@ from cores.thresholds.evaluate import Evaluator
 from cores.thresholds.loss import Loss, measure_of
 from cores.thresholds.path import candidates, path
 from cores.thresholds.places import places, thresholds_of, with_thresholds
-from cores.thresholds.search import halves, search
+from cores.thresholds.search import _costs, halves, search
 from cores.validate import validate
 from platforms import board
 from sim import reference
@@ -175,6 +175,14 @@ def test_search(network):
     other[theirs], wrong[theirs] = 0, 0
     assert found(graph, other, wrong, 0.05, known).chosen.thresholds == chosen.thresholds
     assert sorted([*ours, *theirs]) == list(range(60))
+
+
+def test_products_of_serial_multipliers_cost_something():
+    graph, frames = networks.chain({"op": "conv", "filters": 4}, {"op": "fc", "filters": 3}, shape=(6, 6, 2), frames=4)
+    serial, packed = (explore(graph, frames, Engine(family="dsp48e2"), {"dsp": count}, board("zcu102")) for count in (0, 40))
+    for found in (serial, packed):
+        costs = _costs(found)
+        assert costs.keys() == {"conv0", "fc1"} & costs.keys() and len(costs) == 2 and min(costs.values()) > 0
 
 
 def test_nothing_pays_where_nothing_may_be_lost(network):

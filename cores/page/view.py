@@ -20,7 +20,7 @@ PICTURE_SIDE = 128      # pixels at most
 SHORT = 2               # pixels of a queue that holds nothing up
 WAITS = {"imbalance": "lanes wait for each other", "drain": "sums are read out", "starved": "no input",
          "blocked": "the next stage is busy", "lookup": "lists are looked up"}
-MARKS = {"modelled": "m", "predicted": "p", "synthesised": "s", "simulated": "v", "reference": "r", "routed": "n"}
+MARKS = {"modelled": "m", "predicted": "p", "synthesised": "y", "simulated": "s", "reference": "r", "routed": "n"}
 
 
 @dataclass(frozen=True)

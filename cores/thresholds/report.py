@@ -55,5 +55,5 @@ def summary(thresholds):
         parts.append(f"top-1 agreement {test['top1_agreement']:.1%}")
     parts.append(f"signal-to-noise {test['output_snr_db']:.1f} dB")
     layers = thresholds["layers"]
-    what = f"thresholds in {len(layers)} layers" if layers else "no thresholds pay within the loss allowed"
+    what = f"thresholds in {counted(len(layers), 'layer')}" if layers else "no thresholds pay within the loss allowed"
     return f"{what}: {', '.join(parts)}, on {thresholds['pictures']['test']} pictures that chose nothing"

@@ -7,6 +7,7 @@ from cores.errors import UserError
 from cores.folding.explore import Exploration
 from cores.graph import Graph
 from cores.pixels import stored
+from cores.stages import multipliers
 from cores.thresholds.evaluate import Evaluator
 from cores.thresholds.loss import Loss
 from cores.thresholds.path import SHARES, path
@@ -119,12 +120,14 @@ def search(network, images, labels, limit, *, explore, price, each):
 
 
 def _costs(exploration):
-    """{node's name: DSP blocks times cycles for each of its products}; multipliers where there are no DSP blocks."""
+    """{node's name: DSP blocks times cycles for each of its products}; multipliers of a stage without DSP blocks."""
     network, profile, design, (_, stages) = (
         getattr(exploration, name) for name in ("network", "profile", "design", "predicted"))
     costs = {}
     for node in network.nodes:
         products = profile.nonzero_macs[node.name]
         if products:
-            costs[node.name] = stages[node.name].dsp * profile.cycles(node, design.foldings[node.name]) / products
+            folding = design.foldings[node.name]
+            units = stages[node.name].dsp or multipliers(node, folding)
+            costs[node.name] = units * profile.cycles(node, folding) / products
     return costs
