@@ -154,12 +154,11 @@ def test_compile_again_after_a_move(tmp_path):
     compiled(tmp_path)
 
 
-def test_compile_where_a_path_has_blanks(tmp_path):
-    (tmp_path / "a b").mkdir()
-    folder, simulation = compiled(tmp_path / "a b")
+def test_compile_where_a_path_has_blanks(tmp_path_factory):
+    folder, simulation = compiled(tmp_path_factory.mktemp("a b"))
     assert send((folder, simulation), *range(10, 30)) == list(range(10, 30))
     before = simulation.binary.stat().st_mtime_ns
-    assert compiled(tmp_path / "a b")[1].binary.stat().st_mtime_ns == before      # it is kept
+    assert compiled(folder)[1].binary.stat().st_mtime_ns == before      # it is kept
 
 
 def compiled(folder, **options):

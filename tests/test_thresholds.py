@@ -12,6 +12,7 @@ from cores import build, bundled
 from cores.constant_channels import without_constant_channels
 from cores.design import open_design
 from cores.errors import UserError
+from cores.fit import counted
 from cores.folding.explore import explore
 from cores.graph import Graph, Tensor
 from cores.stages import Engine
@@ -229,7 +230,7 @@ def test_build(tmp_path, capsys):
     assert thresholds["pictures"] == {"search": 10, "test": 10}
     assert thresholds["search"]["loss"] <= 0.1 and thresholds["cycles_per_frame"] <= thresholds["cycles_per_frame_without"]
     assert sum(point["chosen"] for point in thresholds["curve"]) == 1 and thresholds["curve"][0]["work"] == 1
-    assert "noise, at most 10.00%" in printed and f"thresholds in {len(thresholds['layers'])} layers" in printed
+    assert "noise, at most 10.00%" in printed and f"thresholds in {counted(len(thresholds['layers']), 'layer')}: " in printed
     design, golden = open_design(tmp_path / "out"), np.load(tmp_path / "out" / "golden.npz")
     assert thresholds_of(design.network) == thresholds["layers"] != {}
     assert np.array_equal(golden["images"], images[halves(20)[1]])
