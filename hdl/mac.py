@@ -174,6 +174,9 @@ class MacArray(wiring.Component):
             m.d.sync += [h.eq(total) for h, total in zip(held, macs.totals, strict=True)]
 
         drained = [Signal(signed(self._sum_width), name=f"drained_{way}", reset_less=True) for way in range(self._ways)]
+        within = {high % self._ways for low, high in macs.pairs if low % self._ways == high % self._ways}
+        across = {high % self._ways for low, high in macs.pairs if low // self._ways == high // self._ways}
+        last = self._pes // self._ways - 1
         for way, total in enumerate(drained):
             chosen = pick(m, held[way::self._ways], self.select)
             with m.If(self.drain_en):
@@ -181,7 +184,7 @@ class MacArray(wiring.Component):
             # A high total also counts what its low partner carried out of its lane. Taken off here, one subtractor
             # serves the whole way.
             excess = 0
-            if (way, way + self._ways) in macs.pairs:       # the partner was drained before it
+            if way in within:           # the partner was drained before it
                 carried = _carried(chosen)
                 before, high = Signal(carried.shape(), name=f"excess_{way}", reset_less=True), Signal(name=f"high_{way}", reset_less=True)
                 with m.If(self.drain_en):
@@ -189,13 +192,12 @@ class MacArray(wiring.Component):
                     with m.If(~self.select[0]):
                         m.d.sync += before.eq(carried)
                 excess = Mux(high, before, 0)
-            last = self._pes - self._ways
-            if way and (last + way - 1, last + way) in macs.pairs:      # the partner is drained by the way beside it
+            if way in across:           # the partner is drained by the way beside it
                 carried = _carried(drained[way - 1])
                 if last:
                     at_last = Signal(name=f"at_last_{way}", reset_less=True)
                     with m.If(self.drain_en):
-                        m.d.sync += at_last.eq(self.select == last // self._ways)
+                        m.d.sync += at_last.eq(self.select == last)
                     excess = Mux(at_last, carried, excess)
                 else:
                     excess = carried

@@ -5,7 +5,7 @@
 Engines: sparse (ours), dense (the same hardware with zero skipping off), window (the published window
 engine as published) and window-best (the same, all-zero windows free and two products in a DSP block).
 Cycles are modelled, or simulated with --simulate; LUTs are predicted, or synthesised with --synthesise.
-Runs add to what the output folder holds already, so that networks may come one by one.
+Runs add to what the output folder holds already of the same board and clock, so that networks may come one by one.
 """
 import json
 import re

@@ -7,7 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
-from sim.verilator import SimulationError, drop_precompiled, environment, primitives
+from sim.verilator import SimulationError, drop_precompiled, environment, makeable, primitives
 
 __all__ = ["simulate"]
 
@@ -46,9 +46,7 @@ def simulate(design, scratch, say, *, frames=0, resets=0, seed=0, bad_frames=Tru
         os.environ.update(environment("-O1" if work > QUICK else "-O0")[1])
         runner = get_runner("verilator")
         say("compiling the simulator")
-        build = folder / "verilator-axi"
-        if any(map(str.isspace, str(build))):           # where make refuses to work
-            build = scratch / "verilator-axi"
+        build = (folder if makeable(folder) else scratch) / "verilator-axi"
         _compile(runner, design, build, scratch)
         follower.start()
         results = runner.test(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Port", "SimulationError", "Simulation", "compile_design", "drop_precompiled", "environment", "primitives"]
+__all__ = ["Port", "SimulationError", "Simulation", "compile_design", "drop_precompiled", "environment", "makeable", "primitives"]
 
 _MODELS = {"dsp48e2": "dsp48e2.v", "mult18x18d": "mult18x18d.v"}
 
@@ -130,7 +130,7 @@ def compile_design(sources, *, top, inputs, outputs, folder, trace=False, optimi
     if stamp.exists() and stamp.read_text() == digest.hexdigest() and built.binary.exists():
         return built
     folder.mkdir(parents=True, exist_ok=True)
-    if any(map(str.isspace, str(folder.resolve()))):        # where make refuses to work
+    if not makeable(folder):
         with tempfile.TemporaryDirectory() as elsewhere:
             compile_design(sources, top=top, inputs=inputs, outputs=outputs, folder=elsewhere, trace=trace,
                            optimize=optimize, jobs=jobs, runtime=runtime)
@@ -159,6 +159,11 @@ def compile_design(sources, *, top, inputs, outputs, folder, trace=False, optimi
     drop_precompiled(folder)
     stamp.write_text(digest.hexdigest())
     return built
+
+
+def makeable(folder):
+    """Whether make works in a folder: not if there is a blank in its path."""
+    return not any(map(str.isspace, str(folder.resolve())))
 
 
 def drop_precompiled(folder):

@@ -37,7 +37,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def design(tmp_path_factory):
-    return built.write(tmp_path_factory.mktemp("board") / "design", *network(),
+    return built.write(tmp_path_factory.mktemp("board") / "a design", *network(),
                        Design(3, FOLDINGS, 700.0), Engine())
 
 

@@ -133,6 +133,7 @@ def refused(capsys, *arguments):
     (["--fps", "1e9"], r"error: No folding of 'digits' takes at most"),
     (["--clock", "0"], r"error: argument --clock: must be a positive number"),
     (["--dsp", "-1"], r"error: argument --dsp: must be an integer from 0"),
+    (["--dsp", "0", "--no-serial"], r"error: Budget of 0 DSP blocks is too small"),
     (["--dsp", "9", "--fps", "9"], r"error: argument --fps: not allowed with argument --dsp"),
     (["--engine", "fast"], r"error: argument --engine: invalid choice"),
     (["--images", "nowhere"], r"error: .*nowhere"),

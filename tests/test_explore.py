@@ -129,6 +129,7 @@ def test_a_search_without_an_end_proves_nothing(monkeypatch):
     ([str(bundled.MODEL)], "Pictures are needed, to see where the zeros are; give them with --images"),
     (["digits", "--board", "none"], "Board must be one of"),
     (["digits", "--dsp", "9999"], "Budget of 9999 DSP blocks exceeds the 2520 of zcu102"),
+    (["digits", "--dsp", "0", "--no-serial"], "Budget of 0 DSP blocks is too small"),
     (["digits", "--dsp", "9", "--fps", "9"], "not allowed with argument"),
 ])
 def test_refusals(arguments, message, tmp_path, capsys):
